@@ -1,0 +1,1 @@
+"""Reading, mixing and preparing audio for training and tests."""
