@@ -1,0 +1,91 @@
+"""What separation is worth without learning: two baselines and two oracles.
+
+All are real masks on the network's own spectrogram (1024/320 Hann, centred, 32 kHz)
+with the phase of the mixture, so that a model with such a mask can be read against
+them. Baselines see what a model sees; oracles see the answer and bound what such a mask
+can reach. Waveforms are (..., samples) float tensors.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from espnet2_caresep.network.stft import STFT
+
+_TINY = 1e-20  # keeps 0 / 0 at 0 without touching audible power
+
+
+def constant_mask(mixture: Tensor, gain: float = 0.5) -> Tensor:
+    """The same gain everywhere: 6 dB of clean-SDR and silence-SDR for nothing."""
+    return gain * mixture
+
+
+def static_mask(mixture: Tensor, query: Tensor) -> Tensor:
+    """One gain per frequency: min(1, mean query power / mean mixture power).
+
+    A Wiener-like equaliser from long-term spectra: what is left to gain beyond it needs
+    time, or knowledge of a class. It reads the level of the query, which the network
+    does not.
+
+    Args:
+        mixture: Input, (..., samples).
+        query: Example of the target, (..., samples of its own number).
+
+    Returns:
+        Separated waveforms, shape of ``mixture``.
+    """
+    stft = STFT()
+    spectrum = _spectrum(stft, mixture)
+    wanted = _spectrum(stft, query).abs().square().mean(-2, keepdim=True)
+    present = spectrum.abs().square().mean(-2, keepdim=True)
+    mask = (wanted / present.clamp(min=_TINY)).clamp(max=1)
+    return _waveform(stft, mask * spectrum, mixture)
+
+
+def ideal_ratio_mask(mixture: Tensor, target: Tensor) -> Tensor:
+    """Oracle: ideal ratio mask |S| / (|S| + |N|), N = mixture - target.
+
+    Args:
+        mixture: Input, (..., samples).
+        target: What was wanted, same shape.
+
+    Returns:
+        Separated waveforms, shape of ``mixture``.
+    """
+    stft = STFT()
+    spectrum, wanted = _spectrum(stft, mixture), _spectrum(stft, target)
+    wanted, rest = wanted.abs(), (spectrum - wanted).abs()
+    return _waveform(stft, wanted / (wanted + rest + _TINY) * spectrum, mixture)
+
+
+def phase_sensitive_mask(mixture: Tensor, target: Tensor) -> Tensor:
+    """Oracle: phase-sensitive mask Re(S / X) truncated to [0, 1].
+
+    The best real mask within [0, 1] in each bin (Erdogan et al., ICASSP 2015); what a
+    sigmoid mask with the mixture's phase cannot exceed by more than the overlap of
+    frames allows.
+
+    Args:
+        mixture: Input X, (..., samples).
+        target: What was wanted S, same shape.
+
+    Returns:
+        Separated waveforms, shape of ``mixture``.
+    """
+    stft = STFT()
+    spectrum, wanted = _spectrum(stft, mixture), _spectrum(stft, target)
+    power = spectrum.abs().square().clamp(min=_TINY)
+    mask = ((wanted * spectrum.conj()).real / power).clamp(0, 1)
+    return _waveform(stft, mask * spectrum, mixture)
+
+
+def _spectrum(stft: STFT, audio: Tensor) -> Tensor:
+    """(..., samples) -> (..., frames, bins) complex."""
+    flat = stft(audio.reshape(-1, audio.shape[-1]))
+    return flat.reshape(*audio.shape[:-1], *flat.shape[1:])
+
+
+def _waveform(stft: STFT, spectrum: Tensor, like: Tensor) -> Tensor:
+    flat = stft.inverse(spectrum.reshape(-1, *spectrum.shape[-2:]), like.shape[-1])
+    return flat.reshape(like.shape)
