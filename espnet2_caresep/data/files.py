@@ -78,11 +78,22 @@ def keyed_directory(path: str | Path, key: str) -> Path:
 
     Returns:
         The directory, emptied first when it was made with another key.
+
+    Raises:
+        ValueError: If it holds files and was not made here: they are left alone.
     """
     path = Path(path)
     stamp = path / ".made_with"
-    if path.exists() and not (stamp.exists() and stamp.read_text() == key):
-        shutil.rmtree(path)
     path.mkdir(parents=True, exist_ok=True)
-    stamp.write_text(key)
+    others = [item for item in path.iterdir() if item != stamp]
+    if others and not stamp.exists():
+        raise ValueError(f"{path}: holds files of another origin; move it away first")
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != key:
+        for item in others:
+            if item.is_dir() and not item.is_symlink():
+                shutil.rmtree(item)
+            else:
+                item.unlink()
+        with write_whole(stamp) as part:
+            part.write_text(key, encoding="utf-8")
     return path

@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""Writes data/{train,valid,test} from the table and what was unpacked."""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import shutil
+from pathlib import Path
+
+import soundfile
+from corpus_table import Clip, Sources, read_clips
+
+from espnet2_caresep.data.command import bad_input_exits
+from espnet2_caresep.data.files import write_table
+
+SPLITS = ("train", "valid", "test")
+
+
+def locate(clip: Clip, sources: Sources, derived_dir: Path) -> Path | None:
+    """Returns the audio file of a clip, or None when it is not there."""
+    if clip.kind == "file":
+        return sources.find(clip.sources[0])
+    path = derived_dir / f"{clip.uid}.flac"
+    return path if path.exists() else None
+
+
+def is_cut(clip: Clip, path: Path) -> bool:
+    """Tells whether the clip is a part of its file."""
+    try:
+        return soundfile.info(path).duration > clip.start + clip.seconds + 0.05 or (
+            clip.start > 0
+        )
+    except soundfile.SoundFileError:
+        return False  # stage 3 counts and names what cannot be read
+
+
+def write_split(output_dir: Path, found: dict[Clip, Path]) -> None:
+    """Writes one data directory whole."""
+    part = output_dir.with_name(output_dir.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    write_table(part / "wav.scp", {c.uid: p.absolute() for c, p in found.items()})
+    cuts = {c.uid: f"{c.start:g} {c.seconds:g}" for c, p in found.items() if is_cut(c, p)}
+    write_table(part / "cuts", cuts)
+    write_table(part / "labels", {c.uid: c.label for c in found})
+    write_table(part / "utt2class", {c.uid: c.fine for c in found})
+    write_table(part / "utt2group", {c.uid: c.group for c in found})
+    shutil.rmtree(output_dir, ignore_errors=True)
+    part.rename(output_dir)
+
+
+def main() -> None:
+    """Writes the three data directories, or says what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--unpacked_dir", type=Path, required=True)
+    parser.add_argument("--derived_dir", type=Path, required=True)
+    parser.add_argument("--output_dir", type=Path, required=True)
+    parser.add_argument(
+        "--min_share",
+        type=float,
+        default=0.6,
+        help="stop if a split has less than this share of its clips",
+    )
+    parser.add_argument("packages", nargs="*", help="only these (default: all)")
+    args = parser.parse_args()
+    sources = Sources(args.unpacked_dir)
+    clips = read_clips(packages=args.packages)
+    found: dict[Clip, Path] = {}
+    absent: collections.Counter[str] = collections.Counter()
+    for clip in clips:
+        path = locate(clip, sources, args.derived_dir)
+        if path is None:
+            absent[clip.package] += 1
+            print(f"not there: {clip.uid} ({clip.sources[0]})")
+        else:
+            found[clip] = path
+    for package, count in sorted(absent.items()):
+        reason = "" if (args.unpacked_dir / package).exists() else " (no such package)"
+        print(f"{package}: {count} clips are missing{reason}")
+    for split in SPLITS:
+        total = sum(clip.split == split for clip in clips)
+        there = {clip: path for clip, path in found.items() if clip.split == split}
+        if len(there) < args.min_share * total or not there:
+            raise ValueError(
+                f"{split}: only {len(there)} of {total} clips are there, fewer than "
+                f"the share {args.min_share:g} (--min_share) below which scores mean "
+                "little; the lines above name the packages that are missing"
+            )
+    for split in SPLITS:
+        there = {clip: path for clip, path in found.items() if clip.split == split}
+        write_split(args.output_dir / split, there)
+        minutes = sum(clip.seconds for clip in there) / 60
+        labels = len({clip.label for clip in there})
+        print(
+            f"data/{split}: {len(there)} clips, {minutes:.1f} min, {labels} labels"
+        )
+
+
+if __name__ == "__main__":
+    with bad_input_exits():
+        main()
