@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -83,17 +84,18 @@ def keyed_directory(path: str | Path, key: str) -> Path:
         ValueError: If it holds files and was not made here: they are left alone.
     """
     path = Path(path)
+    digest = hashlib.sha256(key.encode()).hexdigest()
     stamp = path / ".made_with"
     path.mkdir(parents=True, exist_ok=True)
     others = [item for item in path.iterdir() if item != stamp]
     if others and not stamp.exists():
         raise ValueError(f"{path}: holds files of another origin; move it away first")
-    if not stamp.exists() or stamp.read_text(encoding="utf-8") != key:
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != digest:
         for item in others:
             if item.is_dir() and not item.is_symlink():
                 shutil.rmtree(item)
             else:
                 item.unlink()
         with write_whole(stamp) as part:
-            part.write_text(key, encoding="utf-8")
+            part.write_text(digest, encoding="utf-8")
     return path

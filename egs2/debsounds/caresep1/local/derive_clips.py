@@ -10,7 +10,6 @@ the name of the clip, so that each machine makes the same clips.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import random
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -49,7 +48,9 @@ def join_hits(clip: Clip, paths: list[Path]) -> np.ndarray:
         hit = hits[order[step] if step < len(order) else draw.choice(order)]
         placed.append((position, hit * 10 ** (draw.uniform(-3, 0) / 20)))
         if gap > 0:
-            position += round(RATE * max(0.05, gap * draw.uniform(1 - jitter, 1 + jitter)))
+            position += round(
+                RATE * max(0.05, gap * draw.uniform(1 - jitter, 1 + jitter))
+            )
         else:
             position += len(hit) + round(RATE * draw.uniform(0.1, 0.4))
     audio = np.zeros(max(begin + len(hit) for begin, hit in placed), np.float32)
@@ -119,14 +120,17 @@ def main() -> None:
         for clip in read_clips(packages=args.packages)
         if clip.kind != "file" and (args.unpacked_dir / clip.package).exists()
     ]
-    version = hashlib.sha256(TABLE.read_bytes() + Path(__file__).read_bytes())
-    keyed_directory(args.output_dir, version.hexdigest())
+    # Clips of another version of the table or of this program are made anew
+    version = TABLE.read_text(encoding="utf-8") + Path(__file__).read_text("utf-8")
+    keyed_directory(args.output_dir, version)
     work = partial(make_clip, unpacked=args.unpacked_dir, output_dir=args.output_dir)
     with ProcessPoolExecutor(args.nj) as pool:
         failures = [f for f in pool.map(work, clips, chunksize=4) if f is not None]
     for failure in failures:
         print(f"left out: {failure}")
-    print(f"{len(clips) - len(failures)} sequences and phrases are in {args.output_dir}")
+    print(
+        f"{len(clips) - len(failures)} sequences and phrases are in {args.output_dir}"
+    )
 
 
 if __name__ == "__main__":

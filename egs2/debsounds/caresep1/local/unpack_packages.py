@@ -102,7 +102,9 @@ def main() -> None:
     for package in args.packages:
         target = args.output_dir / package
         # The newest file when several versions lie there
-        debs = sorted(args.deb_dir.glob(f"{package}_*.deb"), key=lambda p: p.stat().st_mtime)
+        debs = sorted(
+            args.deb_dir.glob(f"{package}_*.deb"), key=lambda p: p.stat().st_mtime
+        )
         if target.exists() or not debs:
             continue
         print(f"Unpacking {package}", flush=True)

@@ -41,7 +41,9 @@ def write_split(output_dir: Path, found: dict[Clip, Path]) -> None:
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     write_table(part / "wav.scp", {c.uid: p.absolute() for c, p in found.items()})
-    cuts = {c.uid: f"{c.start:g} {c.seconds:g}" for c, p in found.items() if is_cut(c, p)}
+    cuts = {
+        c.uid: f"{c.start:g} {c.seconds:g}" for c, p in found.items() if is_cut(c, p)
+    }
     write_table(part / "cuts", cuts)
     write_table(part / "labels", {c.uid: c.label for c in found})
     write_table(part / "utt2class", {c.uid: c.fine for c in found})
@@ -92,9 +94,7 @@ def main() -> None:
         write_split(args.output_dir / split, there)
         minutes = sum(clip.seconds for clip in there) / 60
         labels = len({clip.label for clip in there})
-        print(
-            f"data/{split}: {len(there)} clips, {minutes:.1f} min, {labels} labels"
-        )
+        print(f"data/{split}: {len(there)} clips, {minutes:.1f} min, {labels} labels")
 
 
 if __name__ == "__main__":
