@@ -8,7 +8,6 @@ can reach. Waveforms are (..., samples) float tensors.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from espnet2_caresep.network.stft import STFT
