@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Leaves out clips that are too short or too long (stage 4)."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Writes the clips of a data directory as mono files of one rate (stage 3)."""
 
 from __future__ import annotations

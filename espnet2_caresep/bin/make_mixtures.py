@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Makes fixed mixtures from a list of pairs, and the test sets of stage 7 (stage 3).
 
 The list has one pair a line: two sources, for each another clip of its class, and where

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Makes the clips that no package holds as one file.
 
 ``seq``: short real hits of one kind joined into a clip (steps make a walk, presses and

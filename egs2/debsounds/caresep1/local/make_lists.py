@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Draws the committed lists valid_mixtures.tsv and test_mixtures.tsv.
 
 Every clip of the split is mixed twice, once as each source, with a partner of another

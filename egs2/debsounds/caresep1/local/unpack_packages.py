@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Unpacks the downloaded Debian packages and the three containers among them."""
 
 from __future__ import annotations
@@ -29,7 +28,10 @@ def unpack(deb: Path, output_dir: Path) -> None:
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     done = subprocess.run(
-        ["dpkg-deb", "-x", str(deb), str(part)], capture_output=True, text=True
+        ["dpkg-deb", "-x", str(deb), str(part)],
+        check=False,
+        capture_output=True,
+        text=True,
     )
     if done.returncode:
         deb.unlink()

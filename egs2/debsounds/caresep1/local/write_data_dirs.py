@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Writes data/{train,valid,test} from the table and what was unpacked."""
 
 from __future__ import annotations
