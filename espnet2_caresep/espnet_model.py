@@ -1,0 +1,296 @@
+"""CaRE-SEP under training: losses of a batch, and the figures of a validation set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import contextmanager, nullcontext
+from typing import NamedTuple
+
+import torch
+from espnet2.torch_utils.device_funcs import force_gatherable
+from espnet2.train.abs_espnet_model import AbsESPnetModel
+from torch import Tensor
+
+from espnet2_caresep.config import ConfigError
+from espnet2_caresep.extractor import CaRESepExtractor
+from espnet2_caresep.losses import CaRESepLoss
+
+MODES = ("sep", "cls", "cls+sep")
+
+
+class Triplets(NamedTuple):
+    """Rows (input, target, anchor) of a batch; first all of source 1, then source 2."""
+
+    mixture: Tensor  # (R, N)
+    target: Tensor  # (R, N), zeros where the target is absent
+    lengths: Tensor  # (R,) samples
+    anchor: Tensor  # (R, M)
+    anchor_lengths: Tensor  # (R,) samples
+
+
+class ESPnetCaRESepModel(AbsESPnetModel):
+    """Trains the network on pairs of sources (paper section 2.1).
+
+    A mixture a = a1 + a2 with anchors e1, e2 gives the triplets (a, a1, e1) and
+    (a, a2, e2), computed as one batch. The query embedding comes from the encoder that
+    also separates, with gradient unless ``query_grad`` is false.
+
+    Args:
+        extractor: Holds the network.
+        labels: Class names.
+        loss: Losses and their weights.
+        mode: "sep" separates, "cls" tags the anchors only (the model that a separator
+            is initialised from), "cls+sep" does both.
+        query_grad: Whether the gradient flows through the query; if not, the query
+            pass also runs in evaluation mode.
+        cpu_autocast: "bfloat16" runs the network in bfloat16 on CPU (its STFT, the
+            product with the mask and the losses stay in float32); None in float32.
+            On GPU, ``--use_amp`` does this.
+        mixup_alpha: In mode "cls", anchors are mixed in random proportion
+            Beta(alpha, alpha) at equal level, labels in the same proportion; 0 is off.
+        extract_feats_in_collect_stats: ESPnet's switch; the statistics need no model.
+
+    Raises:
+        ConfigError: If an option has no meaning.
+    """
+
+    def __init__(
+        self,
+        extractor: CaRESepExtractor,
+        labels: Sequence[str],
+        loss: CaRESepLoss,
+        mode: str = "sep",
+        query_grad: bool = True,
+        cpu_autocast: str | None = None,
+        mixup_alpha: float = 0.0,
+        extract_feats_in_collect_stats: bool = False,
+    ):
+        super().__init__()
+        if mode not in MODES:
+            raise ConfigError(f"mode must be one of {MODES}, got {mode!r}")
+        if cpu_autocast not in (None, "bfloat16"):
+            raise ConfigError(
+                f"cpu_autocast must be bfloat16 or null, got {cpu_autocast!r}"
+            )
+        if mixup_alpha < 0:
+            raise ConfigError(f"mixup_alpha must be at least 0, got {mixup_alpha}")
+        self.extractor = extractor
+        self.labels = list(labels)
+        self.loss = loss
+        self.mode = mode
+        self.query_grad = query_grad
+        self.cpu_autocast = cpu_autocast
+        self.mixup_alpha = mixup_alpha
+        self.extract_feats_in_collect_stats = extract_feats_in_collect_stats
+        self.item_figures: list[dict] | None = None
+
+    @property
+    def network(self) -> torch.nn.Module:
+        """The :class:`~espnet2_caresep.network.caresep.CaRESep`."""
+        return self.extractor.network
+
+    @property
+    def separates(self) -> bool:
+        """Whether this mode trains separation."""
+        return self.mode != "cls"
+
+    @property
+    def tags(self) -> bool:
+        """Whether this mode trains tagging."""
+        return self.mode != "sep"
+
+    def forward(self, **batch) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        """Loss of a batch.
+
+        Args:
+            batch: ``enroll_ref{n}`` (B, M) anchors, ``label{n}`` (B, C) multi-hot,
+                ``speech_mix`` (B, N), ``speech_ref{n}`` (B, N), each waveform with
+                ``_lengths`` (B,); ``speech_mix2`` is the input of the second triplet
+                where it differs; ``other_ref{n}`` (B, M) is used in evaluation.
+
+        Returns:
+            Loss, its parts for the log, and the batch size, as ESPnet wants them.
+        """
+        if self.separates:
+            loss, stats, size = self._separation_step(batch)
+        else:
+            loss, stats, size = self._tagging_step(batch)
+        stats["loss"] = loss.detach()
+        return force_gatherable((loss, stats, size), loss.device)
+
+    def collect_feats(self, **batch) -> dict[str, Tensor]:
+        """No features: the statistics are shapes only."""
+        return {}
+
+    # -- the two kinds of step -------------------------------------------------
+
+    def _tagging_step(self, batch: dict) -> tuple[Tensor, dict, int]:
+        anchor, lengths = _stack(batch, "enroll_ref")
+        labels = torch.cat([batch[f"label{n}"] for n in _numbers(batch, "enroll_ref")])
+        if self.training and self.mixup_alpha > 0:
+            anchor, labels = mixup(anchor, labels, self.mixup_alpha)
+            lengths = torch.full_like(lengths, anchor.shape[1])
+        logits = self.tag(anchor, lengths)
+        loss, stats = self.loss.tagging(logits, labels)
+        if self.item_figures is not None:
+            self.item_figures += _tagging_figures(labels, logits)
+        return loss, stats, len(anchor)
+
+    def _separation_step(self, batch: dict) -> tuple[Tensor, dict, int]:
+        triplets = self._triplets(batch)
+        labels = self._labels(batch)
+        query, logits = self.embed(
+            triplets.anchor, triplets.anchor_lengths, tag=self.tags and labels is not None
+        )
+        estimate = self.separate(triplets.mixture, query, triplets.lengths)
+        loss, stats = self.loss.separation(
+            estimate, triplets.target, triplets.mixture
+        )
+        if logits is not None:
+            tagging, parts = self.loss.tagging(logits, labels)
+            loss = loss + tagging
+            stats.update(parts)
+        if self.item_figures is not None:
+            self.item_figures += self._figures(batch, triplets, query, estimate)
+            if logits is not None:
+                self.item_figures += _tagging_figures(labels, logits)
+        return loss, stats, len(batch["speech_mix"])
+
+    def _triplets(self, batch: dict) -> Triplets:
+        numbers = _numbers(batch, "speech_ref")
+        target, lengths = _stack(batch, "speech_ref")
+        anchor, anchor_lengths = _stack(batch, "enroll_ref")
+        mixture = torch.cat(
+            [batch.get(f"speech_mix{n}", batch["speech_mix"]) for n in numbers]
+        )
+        return Triplets(mixture, target, lengths, anchor, anchor_lengths)
+
+    def _labels(self, batch: dict) -> Tensor | None:
+        names = [f"label{n}" for n in _numbers(batch, "speech_ref")]
+        if not all(name in batch for name in names):
+            return None
+        return torch.cat([batch[name] for name in names])
+
+    # -- the network -----------------------------------------------------------
+
+    def embed(
+        self, anchor: Tensor, lengths: Tensor, tag: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """Query embeddings of anchors, and clip logits where they are asked for.
+
+        Args:
+            anchor: (R, M) waveforms.
+            lengths: (R,) samples.
+            tag: Whether to tag, from the same encoder pass where gradient is on.
+
+        Returns:
+            Queries (R, Q) and logits (R, C) or None, float32.
+        """
+        if self.query_grad:
+            with self._autocast(anchor):
+                if not tag:
+                    return self.network.embed(anchor, lengths).float(), None
+                query, (logits, _) = self.network.embed_tag(anchor, lengths)
+            return query.float(), logits.float()
+        with frozen(self.network), self._autocast(anchor):
+            query = self.network.embed(anchor, lengths)
+        return query.float(), self.tag(anchor, lengths) if tag else None
+
+    def tag(self, audio: Tensor, lengths: Tensor) -> Tensor:
+        """Clip logits (R, C) in float32 of waveforms (R, M)."""
+        with self._autocast(audio):
+            logits, _ = self.network.tag(audio, lengths)
+        return logits.float()
+
+    def separate(self, mixture: Tensor, query: Tensor, lengths: Tensor) -> Tensor:
+        """Separated waveforms (R, N) in float32."""
+        with self._autocast(mixture):
+            return self.network.separate(mixture, query, lengths).float()
+
+    def _autocast(self, audio: Tensor):
+        if self.cpu_autocast is None or audio.device.type != "cpu":
+            return nullcontext()
+        return torch.autocast("cpu", torch.bfloat16)
+
+    # -- validation ------------------------------------------------------------
+
+    def _figures(
+        self, batch: dict, triplets: Triplets, query: Tensor, estimate: Tensor
+    ) -> list[dict]:
+        """Scores of each triplet in dB: see :mod:`espnet2_caresep.metrics`."""
+        from espnet2_caresep.metrics import sdr, silence_sdr
+
+        mixture, target, lengths, _, _ = triplets
+        columns = {"mixture_sdr": sdr(target, estimate)}
+        clean = self.separate(target, query, lengths)
+        columns["clean_sdr"] = sdr(target, clean)
+        if len(_numbers(batch, "speech_ref")) == 2:
+            rest = target.roll(len(target) // 2, 0)
+            columns["silence_sdr"] = silence_sdr(
+                rest, self.separate(rest, query, lengths)
+            )
+        if "other_ref1" in batch:
+            other, other_lengths = _stack(batch, "other_ref")
+            other, _ = self.embed(other, other_lengths)
+            columns["mixture_sdr_other"] = sdr(
+                target, self.separate(mixture, other, lengths)
+            )
+        return [dict(zip(columns, row)) for row in zip(*columns.values())]
+
+
+def mixup(audio: Tensor, labels: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
+    """Mixes each clip with another one of the batch (Zhang et al., "mixup", 2018).
+
+    Args:
+        audio: (R, N) waveforms; they are brought to equal level first, as the network
+            does not see levels.
+        labels: (R, C).
+        alpha: Parameter of the Beta distribution of the proportions.
+
+    Returns:
+        Mixed waveforms and labels.
+    """
+    share = torch.distributions.Beta(alpha, alpha).sample((len(audio), 1))
+    share = share.to(audio)
+    order = torch.randperm(len(audio), device=audio.device)
+    level = audio.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-5)
+    audio = audio / level
+    audio = share * audio + (1 - share) * audio[order]
+    return audio, share * labels + (1 - share) * labels[order]
+
+
+@contextmanager
+def frozen(module: torch.nn.Module):
+    """Evaluation mode without gradient, and back to the former mode of every part."""
+    training = [part for part in module.modules() if part.training]
+    module.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for part in training:
+            part.training = True
+
+
+def _numbers(batch: dict, prefix: str) -> list[int]:
+    return [n for n in (1, 2) if f"{prefix}{n}" in batch]
+
+
+def _stack(batch: dict, prefix: str) -> tuple[Tensor, Tensor]:
+    """Waveforms prefix1 and prefix2 below each other, padded to a common length."""
+    names = [f"{prefix}{n}" for n in _numbers(batch, prefix)]
+    size = max(batch[name].shape[1] for name in names)
+    audio = torch.cat(
+        [
+            torch.nn.functional.pad(batch[name], (0, size - batch[name].shape[1]))
+            for name in names
+        ]
+    )
+    return audio, torch.cat([batch[f"{name}_lengths"] for name in names])
+
+
+def _tagging_figures(labels: Tensor, logits: Tensor) -> list[dict]:
+    return [
+        {"labels": label, "logits": logit}
+        for label, logit in zip(labels.cpu().numpy(), logits.detach().cpu().numpy())
+    ]

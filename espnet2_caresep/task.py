@@ -1,0 +1,287 @@
+"""The ESPnet task: options, data names, and how everything is built from them.
+
+Importing this module also makes the extractor known to ESPnet's stock target speaker
+extraction task and the schedules to every task. It happens at import because the
+processes of a multi-GPU training import the module again and inherit nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Sequence
+
+import torch
+from espnet2.iterators.abs_iter_factory import AbsIterFactory
+from espnet2.tasks import abs_task, enh_tse
+from espnet2.tasks.enh_tse import TargetSpeakerExtractionTask
+from espnet2.torch_utils.initialize import initialize
+from espnet2.train.class_choices import ClassChoices
+from espnet2.train.collate_fn import CommonCollateFn
+from espnet2.train.preprocessor import AbsPreprocessor
+from espnet2.utils.get_default_kwargs import get_default_kwargs
+from espnet2.utils.nested_dict_action import NestedDictAction
+from espnet2.utils.types import str_or_none
+
+from espnet2_caresep.config import build
+from espnet2_caresep.data.preprocessor import PairMixingPreprocessor
+from espnet2_caresep.espnet_model import MODES, ESPnetCaRESepModel
+from espnet2_caresep.extractor import CaRESepExtractor
+from espnet2_caresep.init_param import check_init_param
+from espnet2_caresep.losses import CaRESepLoss
+from espnet2_caresep.network.caresep import CaRESep
+from espnet2_caresep.schedulers import CaRESepLR, WarmupCosineLR
+from espnet2_caresep.task_checks import GIVEN, prepare
+from espnet2_caresep.trainer import CaRESepTrainer
+
+enh_tse.extractor_choices.classes["caresep"] = CaRESepExtractor
+abs_task.scheduler_classes["caresep"] = CaRESepLR
+abs_task.scheduler_classes["warmup_cosine"] = WarmupCosineLR
+
+extractor_choices = ClassChoices(
+    "extractor",
+    classes={"caresep": CaRESepExtractor},
+    type_check=enh_tse.AbsExtractor,
+    default="caresep",
+)
+preprocessor_choices = ClassChoices(
+    "preprocessor",
+    classes={"caresep": PairMixingPreprocessor},
+    type_check=AbsPreprocessor,
+    default="caresep",
+)
+
+WAVEFORMS = ("speech_mix", "speech_ref", "enroll_ref", "other_ref")
+
+
+class CaRESepTask(TargetSpeakerExtractionTask):
+    """Training of CaRE-SEP: ``python -m espnet2_caresep.bin.train``.
+
+    Training data: the clips themselves as paths (``wav.scp,speech_ref1,text``), mixed
+    by the preprocessor, or fixed mixtures. Validation data: fixed mixtures with names
+    ``speech_mix``, ``speech_ref{1,2}``, ``enroll_ref{1,2}`` (sound), ``label{1,2}``
+    (text, class names) and, where wanted, ``other_ref{1,2}`` (another clip of the
+    class as query). One source (the names with 1) is enough.
+    """
+
+    class_choices_list = [extractor_choices, preprocessor_choices]
+    trainer = CaRESepTrainer
+
+    @classmethod
+    def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        """Adds the options of this task and sets its defaults of ESPnet's options."""
+        group = parser.add_argument_group("Task related")
+        group.add_argument(
+            "--labels",
+            type=str_or_none,
+            default=None,
+            help="File with one class name a line; in a config file also the list. "
+            "By default the names in preprocessor_conf.source_dir/labels",
+        )
+        group.add_argument(
+            "--mode",
+            default="sep",
+            choices=MODES,
+            help="Train separation, tagging of the anchors, or both",
+        )
+        group.add_argument(
+            "--init",
+            type=lambda x: str_or_none(x.lower()),
+            default=None,
+            choices=[
+                "xavier_uniform",
+                "xavier_normal",
+                "kaiming_uniform",
+                "kaiming_normal",
+                None,
+            ],
+            help="The initialization method",
+        )
+        group.add_argument(
+            "--model_conf",
+            action=NestedDictAction,
+            default={},
+            help=f"Options of the training: {_defaults(ESPnetCaRESepModel, 'model')}",
+        )
+        group.add_argument(
+            "--loss_conf",
+            action=NestedDictAction,
+            default={},
+            help=f"Options of the losses: {_defaults(CaRESepLoss, 'loss')}",
+        )
+        for class_choices in cls.class_choices_list:
+            class_choices.add_arguments(group)
+        parser.set_defaults(
+            # Segments have one length: batches need a size, not lengths.
+            batch_type="unsorted",
+            optim="adamw",
+            optim_conf={"lr": 1e-3, "weight_decay": 5e-4},
+            best_model_criterion=[
+                ("valid", "mixture_sdr", "max"),
+                ("valid", "mAP", "max"),
+            ],
+            # Tagging leaves the decoder without gradient, separation the tagging head.
+            unused_parameters=True,
+            num_att_plot=0,
+        )
+
+    @classmethod
+    def get_default_config(cls) -> dict:
+        """All options with their defaults, for --print_config."""
+        config = super().get_default_config()
+        for option, function in cls.configurable().items():
+            defaults = _defaults(function, option.removesuffix("_conf"))
+            config[option] = {**defaults, **config[option]}
+        return config
+
+    @classmethod
+    def configurable(cls) -> dict[str, type]:
+        """Which class takes the keys of which option."""
+        return {
+            "model_conf": ESPnetCaRESepModel,
+            "loss_conf": CaRESepLoss,
+            "extractor_conf": CaRESep,
+            "preprocessor_conf": PairMixingPreprocessor,
+        }
+
+    @classmethod
+    def main(
+        cls,
+        args: argparse.Namespace | None = None,
+        cmd: Sequence[str] | None = None,
+    ) -> None:
+        """Trains, or collects statistics.
+
+        Raises:
+            ConfigError: If the options or the data they name cannot be used.
+        """
+        if args is None:
+            args = cls.get_parser().parse_args(cmd)
+        if not args.print_config:
+            prepare(cls, args)
+        super().main(args=args)
+
+    @classmethod
+    def build_collate_fn(cls, args: argparse.Namespace, train: bool) -> CommonCollateFn:
+        """Pads waveforms; label vectors are not sequences."""
+        return CommonCollateFn(
+            float_pad_value=0.0, int_pad_value=0, not_sequence=("label1", "label2")
+        )
+
+    @classmethod
+    def build_preprocess_fn(
+        cls, args: argparse.Namespace, train: bool
+    ) -> PairMixingPreprocessor:
+        """The preprocessor of this process."""
+        distributed = torch.distributed.is_available()
+        distributed = distributed and torch.distributed.is_initialized()
+        network = _network_defaults(args)
+        return build(
+            "preprocessor_conf",
+            preprocessor_choices.get_class(args.preprocessor),
+            train=train,
+            labels=args.labels,
+            mode=args.mode,
+            sample_rate=network["sample_rate"],
+            max_samples=(network["segment_frames"] - 1) * network["hop_length"],
+            seed=args.seed,
+            rank=torch.distributed.get_rank() if distributed else 0,
+            **args.preprocessor_conf,
+        )
+
+    @classmethod
+    def build_iter_factory(
+        cls, args, distributed_option, mode: str, kwargs: dict | None = None
+    ) -> AbsIterFactory:
+        """ESPnet's iterators, with the epoch told to the preprocessor."""
+        factory = super().build_iter_factory(args, distributed_option, mode, kwargs)
+        return EpochIterFactory(factory)
+
+    @classmethod
+    def build_iter_options(cls, args, distributed_option, mode: str):
+        """ESPnet's iterator options; without shape files the data lists the keys."""
+        options = super().build_iter_options(args, distributed_option, mode)
+        if not options.shape_files and options.batch_type == "unsorted":
+            options.shape_files = [options.data_path_and_name_and_type[0][0]]
+        return options
+
+    @classmethod
+    def required_data_names(
+        cls, train: bool = True, inference: bool = False
+    ) -> tuple[str, ...]:
+        """Names that must be there; what else a mode needs is checked before."""
+        return ("speech_mix", "enroll_ref1") if inference else ()
+
+    @classmethod
+    def optional_data_names(
+        cls, train: bool = True, inference: bool = False
+    ) -> tuple[str, ...]:
+        """Names that may be there."""
+        names = ["speech_mix", "label1", "label2"]
+        return tuple(names + [f"{name}{n}" for name in WAVEFORMS[1:] for n in (1, 2)])
+
+    @classmethod
+    def build_model(cls, args: argparse.Namespace) -> ESPnetCaRESepModel:
+        """The model that the options describe.
+
+        Raises:
+            ConfigError: If an option is out of range.
+        """
+        network = _network_defaults(args)
+        extractor = build(
+            "extractor_conf",
+            extractor_choices.get_class(args.extractor),
+            input_dim=network["n_fft"] // 2 + 1,
+            **{**args.extractor_conf, "num_classes": len(args.labels)},
+        )
+        model = build(
+            "model_conf",
+            ESPnetCaRESepModel,
+            extractor=extractor,
+            labels=args.labels,
+            loss=build("loss_conf", CaRESepLoss, **args.loss_conf),
+            mode=args.mode,
+            **args.model_conf,
+        )
+        if args.init is not None:
+            initialize(model, args.init)
+        return model
+
+    @classmethod
+    def build_optimizers(
+        cls, args: argparse.Namespace, model: torch.nn.Module
+    ) -> list[torch.optim.Optimizer]:
+        """ESPnet's optimizers.
+
+        This is the one place between the making of a model and the loading of
+        ``--init_param`` into it, so what the files cover is checked here.
+        """
+        for init_param in args.init_param:
+            check_init_param(init_param, model, args.ignore_init_mismatch)
+        return super().build_optimizers(args, model)
+
+
+class EpochIterFactory(AbsIterFactory):
+    """Tells the preprocessor which epoch it works for."""
+
+    def __init__(self, factory: AbsIterFactory):
+        self.factory = factory
+
+    def build_iter(self, epoch: int, shuffle: bool | None = None):
+        """Iterator over the batches of an epoch."""
+        iterator = self.factory.build_iter(epoch, shuffle)
+        preprocess = getattr(getattr(iterator, "dataset", None), "preprocess", None)
+        if preprocess is None:
+            logging.warning("draws repeat in every epoch with this kind of iterator")
+        else:
+            preprocess.set_epoch(epoch)
+        return iterator
+
+
+def _network_defaults(args: argparse.Namespace) -> dict:
+    return {**get_default_kwargs(CaRESep), **args.extractor_conf}
+
+
+def _defaults(function: type, option: str) -> dict:
+    defaults = get_default_kwargs(function)
+    return {k: v for k, v in defaults.items() if k not in ("self", *GIVEN[option])}
