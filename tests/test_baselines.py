@@ -52,9 +52,17 @@ def test_static_mask_equals_numpy():
     low, high = _sources()
     mixture = _frames((low + high).numpy())
     wanted = (np.abs(_frames(low.numpy())) ** 2).mean(0)
-    mask = np.minimum(1, wanted / (np.abs(mixture) ** 2).mean(0))
+    present = (np.abs(mixture) ** 2).mean(0)
+    wanted *= 0.5 * present.sum() / wanted.sum()
+    mask = np.minimum(1, wanted / present)
     expected = _overlap_add(mask * mixture, len(low))
-    assert sdr(expected, baselines.static_mask(low + high, low)) > 80
+    for level in (1, 1e-3, 1e3):  # of the query: it must not matter
+        assert sdr(expected, baselines.static_mask(low + high, level * low)) > 80
+
+
+def test_static_mask_of_a_clean_input_is_half():
+    low, _ = _sources()
+    assert sdr(low, baselines.static_mask(low, low)) == pytest.approx(6.02, abs=0.01)
 
 
 @pytest.mark.parametrize("name", ["ideal_ratio_mask", "phase_sensitive_mask"])
