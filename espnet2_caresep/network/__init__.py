@@ -1,0 +1,5 @@
+"""The network; needs torch alone."""
+
+from .caresep import Anchor, CaRESep
+
+__all__ = ["Anchor", "CaRESep"]
