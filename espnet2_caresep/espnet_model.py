@@ -179,7 +179,7 @@ class ESPnetCaRESepModel(AbsESPnetModel):
         """Query embeddings of anchors, and clip logits where they are asked for.
 
         Args:
-            anchor: (R, M) waveforms.
+            anchor: (R, M) waveforms, at most a segment.
             lengths: (R,) samples.
             tag: Whether to tag, from the same encoder pass where gradient is on.
 
@@ -190,8 +190,8 @@ class ESPnetCaRESepModel(AbsESPnetModel):
             with self._autocast(anchor):
                 if not tag:
                     return self.network.embed(anchor, lengths).float(), None
-                query, (logits, _) = self.network.embed_tag(anchor, lengths)
-            return query.float(), logits.float()
+                encoded = self.network.encode_anchor(anchor, lengths)
+            return encoded.query.float(), encoded.clip_logits.float()
         with frozen(self.network), self._autocast(anchor):
             query = self.network.embed(anchor, lengths)
         return query.float(), self.tag(anchor, lengths) if tag else None

@@ -134,11 +134,14 @@ class Progress:
 
     def __iter__(self) -> Iterator:
         start = time.perf_counter()
-        for done, batch in enumerate(self.iterator):
-            if done and done % self.interval == 0:
-                self._log(done, (time.perf_counter() - start) / done)
+        done = 0
+        for batch in self.iterator:
             yield batch
-        
+            # Here the trainer has registered the batch and asks for the next one.
+            done += 1
+            if done % self.interval == 0:
+                self._log(done, (time.perf_counter() - start) / done)
+
     def _log(self, done: int, seconds: float) -> None:
         recent = {
             name: np.nanmean([value.value for value in values[-self.interval :]])
