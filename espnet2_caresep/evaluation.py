@@ -18,6 +18,7 @@ import torch
 from espnet2_caresep import baselines, metrics
 from espnet2_caresep.data.files import read_table
 from espnet2_caresep.inference.audio import read_audio
+from espnet2_caresep.progress import progress
 
 MODEL = "model"
 KINDS = ("mixture", "clean", "silence")
@@ -88,7 +89,6 @@ def evaluate_set(
     folder: str | Path,
     outputs: str | Path,
     test_set: str,
-    progress: Callable[[list], Iterable] = iter,
 ) -> tuple[list[Item], list[str]]:
     """Scores a model's outputs on one test set, baselines and oracles beside them.
 
@@ -96,7 +96,6 @@ def evaluate_set(
         folder: The test set.
         outputs: ``spk1.scp`` of the model's outputs.
         test_set: ``<kind>_<query>``.
-        progress: Wraps the list of items, as tqdm does.
 
     Returns:
         The items' scores, system by system within an item, and the uids without an
@@ -117,7 +116,7 @@ def evaluate_set(
     if not present:
         raise ValueError(f"{outputs}: holds none of the items of {folder} (stage 7)")
     items = []
-    for uid in progress(present):
+    for uid in progress(present, f"score {test_set}"):
         mixture = _mono(inputs[uid])
         query = _mono(queries[uid])
         target = torch.zeros_like(mixture)

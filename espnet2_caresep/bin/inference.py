@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import soundfile
-from tqdm import tqdm
 
 from espnet2_caresep.data.command import bad_input_exits
 from espnet2_caresep.data.files import read_table, write_table, write_whole
 from espnet2_caresep.inference.audio import write_audio
+from espnet2_caresep.progress import progress
 
 logger = logging.getLogger("inference")
 
@@ -163,7 +163,7 @@ def _each(
     uids = list(uids)
     start = time.monotonic()
     every = max(1, len(uids) // 10)
-    for number, uid in enumerate(tqdm(uids, desc=name, unit="item"), 1):
+    for number, uid in enumerate(progress(uids, name), 1):
         try:
             work(uid)
         except ValueError as error:

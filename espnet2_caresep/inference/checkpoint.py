@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 import yaml
 
+from espnet2_caresep.config import check_keys
 from espnet2_caresep.network.caresep import CaRESep
 
 PREFIX = "extractor.network."  # where ESPnetCaRESepModel keeps the network
@@ -87,12 +88,16 @@ def load_files(config_file: str | Path, model_file: str | Path) -> Checkpoint:
     Raises:
         ModelError: If one is missing, unreadable, or they do not fit each other.
     """
-    contents = []
-    for path in (Path(config_file), Path(model_file)):
-        if not path.is_file():
-            raise ModelError(f"{path}: no such file")
-        contents.append(path.read_bytes())
-    return _build(*contents, str(model_file))
+    return _build(_read(config_file), _read(model_file), str(model_file))
+
+
+def read_config(path: str | Path) -> dict:
+    """Reads an ESPnet training configuration.
+
+    Raises:
+        ModelError: If it is missing or not a YAML mapping.
+    """
+    return _parse(_read(path), path)
 
 
 def build_network(config: dict, name: str) -> CaRESep:
@@ -109,10 +114,17 @@ def build_network(config: dict, name: str) -> CaRESep:
         raise ModelError(f"{name}: extractor is {config['extractor']!r}, not 'caresep'")
     conf = config.get("extractor_conf") or {}
     try:
+        check_keys("extractor_conf", conf, CaRESep)
         return CaRESep(**conf)
     except (TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).replace("CaRESep.__init__() ", "").splitlines()[0]
-        raise ModelError(f"{name}: extractor_conf does not work: {reason}") from error
+        raise ModelError(f"{name}: {str(error).splitlines()[0]}") from error
+
+
+def _read(path: str | Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _choose_weights(folder: Path) -> Path:
