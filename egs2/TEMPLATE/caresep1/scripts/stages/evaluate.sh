@@ -1,0 +1,136 @@
+# Stages 7, 8 and 11: separation and tagging of the test sets, scores, the zip file.
+# shellcheck shell=bash disable=SC2154 # the options are the driver's
+
+need_model() {
+    need "${caresep_exp}/config.yaml" 6
+    need "${caresep_exp}/${inference_model}" 6
+}
+
+stage_7() {
+    log "Stage 7: separate and tag the test sets: ${inference_dir}"
+    need_model
+    local dset query kind
+    for dset in ${test_sets}; do
+        for query in own other; do
+            for kind in mixture clean silence; do
+                infer_set "${dset}_${kind}_${query}" separate
+            done
+        done
+        infer_set "${dset}" tag
+    done
+}
+
+infer_set() { # infer_set SET separate|tag
+    local input=${data_feats}/$1 output=${inference_dir}/$1 data key
+    need "${input}/wav.scp" 3
+    local mark=${output}/.done/inference files=("${input}/wav.scp")
+    data=(--data_path_and_name_and_type "${input}/wav.scp,speech_mix,sound")
+    if [ "$2" = separate ]; then
+        data+=(--data_path_and_name_and_type
+               "${input}/enroll_spk1.scp,enroll_ref1,sound")
+        files+=("${input}/enroll_spk1.scp")
+    fi
+    files+=("${caresep_exp}/config.yaml" "${caresep_exp}/${inference_model}")
+    # The audio may be new under old names
+    local made
+    for made in "${input}" "${data_feats}/${1%%_*}_mix"; do
+        [ -e "${made}/data/.made_with" ] && files+=("${made}/data/.made_with")
+    done
+    key=$(key_of "${inference_args}" "${files[@]}")
+    if is_done "${mark}" "${key}"; then
+        log "Stage 7 is done already for $1"
+        return
+    fi
+    local jobs total gpu=0
+    total=$(wc -l <"${input}/wav.scp")
+    jobs=$(num_jobs "${inference_nj}" "${input}/wav.scp")
+    "${gpu_inference}" && gpu=1
+    split_keys "${input}/wav.scp" "${jobs}" "${output}/keys"
+    rm -f "${output}"/{spk1.scp,tags.tsv,skipped}
+    # shellcheck disable=SC2086 # several words are meant
+    ${decode_cmd} --gpu "${gpu}" JOB="1:${jobs}" "${output}/logs/inference.JOB.log" \
+        python3 -m espnet2_caresep.bin.inference --task "$2" "${data[@]}" \
+        --key_file "${output}/keys/keys.JOB" --ngpu "${gpu}" \
+        --train_config "${caresep_exp}/config.yaml" \
+        --model_file "${caresep_exp}/${inference_model}" \
+        --output_dir "${output}/output.JOB" ${inference_args} &
+    local pid=$!
+    watch_count "$1" "${total}" "${pid}" count_outputs "${output}"
+    run wait "${pid}"
+    merge_outputs "$2" "${output}" "${jobs}"
+    mark_done "${mark}" "${key}"
+    log "$1: $((total - $(wc -l <"${output}/skipped"))) of ${total} items"
+}
+
+count_outputs() { find "$1" -path '*/wavs/*.wav' ! -name '.*' -newer "$1/keys" | wc -l; }
+
+merge_outputs() { # merge_outputs separate|tag DIR JOBS
+    local parts=() n
+    for ((n = 1; n <= $3; n++)); do parts+=("$2/output.${n}"); done
+    LC_ALL=C sort "${parts[@]/%//skipped}" >"$2/skipped"
+    if [ "$1" = separate ]; then
+        LC_ALL=C sort "${parts[@]/%//spk1.scp}" >"$2/spk1.scp"
+    else
+        head -n 1 "${parts[0]}/tags.tsv" >"$2/tags.tsv"
+        tail -q -n +2 "${parts[@]/%//tags.tsv}" | LC_ALL=C sort >>"$2/tags.tsv"
+    fi
+    local skipped
+    skipped=$(wc -l <"$2/skipped")
+    [ "${skipped}" -eq 0 ] || log "skipped ${skipped} items: $(head -n 1 "$2/skipped")" \
+        "(all in $2/skipped)"
+}
+
+stage_8() {
+    log "Stage 8: scores and a gallery: ${caresep_exp}"
+    need_model
+    local dset output lists key mark inputs
+    for dset in ${test_sets}; do
+        output=${caresep_exp}/scores
+        # Further test sets beside the first one
+        [ "${dset}" = "${test_sets%% *}" ] || output+=_${dset}
+        need "${inference_dir}/${dset}/.done/inference" 7
+        mapfile -t inputs < <(ls -d "${inference_dir}/${dset}"{,_*}/.done/inference)
+        mark=${output}/.done/scores
+        key=$(key_of "${gallery_items}" "${inputs[@]}")
+        if is_done "${mark}" "${key}" && [ -s "${output}/RESULTS.md" ]; then
+            log "Stage 8 is done already: ${output}/RESULTS.md"
+            continue
+        fi
+        lists=(--data_list "${list_dir}/${dset}_mixtures.tsv")
+        run python3 -m espnet2_caresep.bin.scoring --test_dir "${data_feats}" \
+            --test_set "${dset}" --inference_dir "${inference_dir}" \
+            --tags "${inference_dir}/${dset}/tags.tsv" \
+            --labels "${data_feats}/${dset}/labels" \
+            --train_config "${caresep_exp}/config.yaml" \
+            --model_file "${caresep_exp}/${inference_model}" \
+            --data "${corpus}" "${lists[@]}" --command "${invocation}" \
+            --wall_time "$(total_seconds)" --output_dir "${output}"
+        run python3 -m espnet2_caresep.bin.gallery \
+            --test_set "${data_feats}/${dset}_mixture_other" \
+            --inference_dir "${inference_dir}/${dset}_mixture_other" \
+            --num_items "${gallery_items}" --output_dir "${output}/gallery"
+        mark_done "${mark}" "${key}"
+        log "Scores: ${output}/RESULTS.md, pictures and sounds: ${output}/gallery"
+    done
+}
+
+stage_11() {
+    log "Stage 11: pack the model: ${packed_model}"
+    need_model
+    local results=${caresep_exp}/scores/RESULTS.md
+    need "${results}" 8
+    local key mark=${caresep_exp}/.done/pack
+    key=$(key_of pack "${caresep_exp}/config.yaml" "${results}" \
+        "${caresep_exp}/${inference_model}")
+    if is_done "${mark}" "${key}" && [ -s "${packed_model}" ]; then
+        log "Stage 11 is done already"
+        return
+    fi
+    local part=${packed_model%.zip}.part.zip
+    rm -f "${part}"
+    run python3 -m espnet2.bin.pack enh --train_config "${caresep_exp}/config.yaml" \
+        --model_file "${caresep_exp}/${inference_model}" --option "${results}" \
+        --outpath "${part}" >"${caresep_exp}/pack.log" 2>&1
+    mv "${part}" "${packed_model}"
+    mark_done "${mark}" "${key}"
+}

@@ -1,0 +1,123 @@
+# Stages 5 and 6: statistics and training.
+# shellcheck shell=bash disable=SC2034,SC2154 # the options are the driver's
+
+# Which file holds what: the clips themselves to mix from, and fixed mixtures with two
+# kinds of query to validate on.
+set_data_options() {
+    local train=${data_feats}/${train_set} valid=${data_feats}/${valid_set}_mix n
+    need "${train}/wav.scp" 4
+    need "${valid}/wav.scp" 3
+    train_data=(--preprocessor_conf "source_dir=${train}"
+                --train_data_path_and_name_and_type "${train}/wav.scp,speech_ref1,text")
+    valid_data=(--valid_data_path_and_name_and_type "${valid}/wav.scp,speech_mix,sound")
+    for n in 1 2; do
+        valid_data+=(
+            --valid_data_path_and_name_and_type "${valid}/spk${n}.scp,speech_ref${n},sound"
+            --valid_data_path_and_name_and_type "${valid}/enroll_spk${n}.scp,enroll_ref${n},sound"
+            --valid_data_path_and_name_and_type "${valid}/other_spk${n}.scp,other_ref${n},sound"
+            --valid_data_path_and_name_and_type "${valid}/label_spk${n},label${n},text")
+    done
+    # What a training depends on
+    data_files=("${train}"/{wav.scp,labels,utt2num_samples} "${train}/.done/filter"
+                "${valid}"/{wav.scp,label_spk1,label_spk2} "${valid}/data/.made_with")
+}
+
+stage_5() {
+    log "Stage 5: shapes of the training and validation data: ${stats_dir}"
+    set_data_options
+    [ -e "${caresep_config}" ] || fail "--caresep_config ${caresep_config} is not there"
+    local key mark=${stats_dir}/.done
+    key=$(key_of "${fs_hz}" "${caresep_config}" "${data_files[@]}")
+    if is_done "${mark}" "${key}"; then
+        log "Stage 5 is done already"
+        return
+    fi
+    local train=${data_feats}/${train_set} valid=${data_feats}/${valid_set}_mix
+    local logs=${stats_dir}/logs jobs
+    jobs=$(num_jobs "${nj}" "${valid}/wav.scp")
+    jobs=$(num_jobs "${jobs}" "${train}/wav.scp")
+    split_keys "${train}/wav.scp" "${jobs}" "${logs}/train"
+    split_keys "${valid}/wav.scp" "${jobs}" "${logs}/valid"
+    # shellcheck disable=SC2086 # several words are meant
+    run ${train_cmd} JOB="1:${jobs}" "${logs}/stats.JOB.log" \
+        python3 -m espnet2_caresep.bin.train --collect_stats true \
+        --config "${caresep_config}" "${train_data[@]}" "${valid_data[@]}" \
+        --train_shape_file "${logs}/train/keys.JOB" \
+        --valid_shape_file "${logs}/valid/keys.JOB" \
+        --ngpu 0 --output_dir "${logs}/stats.JOB"
+    local dirs=() n
+    for ((n = 1; n <= jobs; n++)); do dirs+=(--input_dir "${logs}/stats.${n}"); done
+    run python3 -m espnet2.bin.aggregate_stats_dirs --skip_sum_stats \
+        "${dirs[@]}" --output_dir "${stats_dir}" >"${logs}/aggregate.log" 2>&1
+    mark_done "${mark}" "${key}"
+}
+
+stage_6() {
+    log "Stage 6: training"
+    set_data_options
+    need "${stats_dir}/.done" 5
+    local init=()
+    if [ -n "${pretrain_config}" ]; then
+        train_one "${pretrain_config}" "${pretrain_exp}" "${pretrain_args}"
+        local start=${pretrain_exp}/${pretrain_model}
+        need "${start}" 6
+        init=(--init_param "${start}:${pretrain_param}:${pretrain_param}")
+    fi
+    if [ -n "${init_param}" ]; then
+        local item
+        for item in ${init_param}; do init+=(--init_param "${item}"); done
+    fi
+    train_one "${caresep_config}" "${caresep_exp}" "${caresep_args}" "${init[@]}"
+}
+
+train_one() { # train_one CONFIG EXP ARGUMENTS [--init_param ...]
+    local config=$1 exp=$2 arguments=$3 key mark=$2/.done/train
+    shift 3
+    [ -e "${config}" ] || fail "the training configuration ${config} is not there"
+    local files=("${config}" "${data_files[@]}") word
+    for word in "$@"; do
+        [ -e "${word%%:*}" ] && files+=("${word%%:*}")
+    done
+    key=$(key_of "${arguments} $*" "${files[@]}")
+    if is_done "${mark}" "${key}"; then
+        log "Stage 6 is done already: ${exp}"
+        return
+    fi
+    if [ -e "${exp}/checkpoint.pth" ]; then
+        log "Going on with ${exp} after its last whole epoch"
+    else
+        log "Training with ${config} -> ${exp}; everything it says is in ${exp}/train.log"
+    fi
+    mkdir -p "${exp}"
+    local threads=${train_threads}
+    if [ -z "${threads}" ]; then
+        threads=1
+        [ "${ngpu}" -eq 0 ] && threads=$(nproc)
+    fi
+    # shellcheck disable=SC2086 # several words are meant
+    OMP_NUM_THREADS=${threads} MKL_NUM_THREADS=${threads} python3 -m espnet2.bin.launch \
+        --cmd "${cuda_cmd}" --log "${exp}/train.log" --ngpu "${ngpu}" \
+        --num_nodes "${num_nodes}" --init_file_prefix "${exp}/.dist_init_" -- \
+        python3 -m espnet2_caresep.bin.train --config "${config}" --resume true \
+        "${train_data[@]}" "${valid_data[@]}" \
+        --train_shape_file "${stats_dir}/train/speech_ref1_shape" \
+        --valid_shape_file "${stats_dir}/valid/speech_mix_shape" \
+        --output_dir "${exp}" "$@" ${arguments} >"${exp}/launch.log" 2>&1 &
+    local pid=$!
+    show_training "${exp}/train.log" "${pid}"
+    if ! wait "${pid}"; then
+        local last=${exp}/train.log
+        [ -s "${last}" ] || last=${exp}/launch.log
+        run explain_failure "${last}"
+    fi
+    worked=true
+    mark_done "${mark}" "${key}"
+}
+
+# show_training LOG PID: the readable lines of a growing log, until the process ends
+show_training() {
+    tail -n 0 -F --pid="$2" "$1" 2>/dev/null | sed -un \
+        -e 's/^.*INFO: \(epoch [0-9]*\/.*\)$/    \1/p' \
+        -e 's/^.*INFO: .*\(Estimated time to finish: .*\)$/    \1/Ip' \
+        -e 's/^.*WARNING: \(.*\)$/    warning: \1/p'
+}

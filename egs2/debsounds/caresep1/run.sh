@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# debsounds: trains, tests and packs a small model on real sounds of Debian packages.
+# Without arguments everything runs on the CPU; all options of caresep.sh may follow.
+#   --mini true    a quick pass through all stages on some clips of two small packages;
+#                  it shows that everything works, not what a model can do
+
+set -euo pipefail
+
+invocation="./run.sh $*"
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+mini=false
+arguments=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        --mini)
+            mini=${2:-}
+            [[ ${mini} == true || ${mini} == false ]] \
+                || { echo "run.sh: error: --mini must be true or false" >&2; exit 2; }
+            shift 2
+            ;;
+        --help | -h)
+            sed -n 's/^#   \(--mini\)/  \1/p; s/^#        *\(it shows\)/                 \1/p' \
+                "${BASH_SOURCE[0]}"
+            exec ./caresep.sh --help
+            ;;
+        *)
+            arguments+=("$1")
+            shift
+            ;;
+    esac
+done
+
+options=(--ngpu 0 --fs 32k --corpus debsounds)
+if ${mini}; then
+    options+=(
+        --datadir mini/data --dumpdir mini/dump --expdir mini/exp
+        --list_dir local/mini
+        --local_data_opts "--packages sonic-pi-samples,bucklespring-data"
+        --corpus "debsounds, two packages"
+        --caresep_config conf/mini.yaml --pretrain_config conf/mini_cls.yaml
+        --gallery_items 2
+    )
+else
+    options+=(--caresep_config conf/train.yaml --pretrain_config conf/train_cls.yaml)
+fi
+
+CARESEP_INVOCATION=${invocation% } exec ./caresep.sh "${options[@]}" "${arguments[@]}"
