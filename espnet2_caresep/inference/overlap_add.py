@@ -17,9 +17,10 @@ def overlap_add(
     """Processes overlapping segments and cross-fades their outputs.
 
     Where two segments meet, one fades out as cos^2 while the next fades in as sin^2.
-    The weights sum to one at every sample, so what is the same in both segments passes
+    The weights are divided by their sum, so what is the same in both segments passes
     unchanged and there is no seam. Audio that fits one segment is processed whole. The
-    last segment is as short as what is left; it is always longer than an overlap.
+    last segment ends with the audio and overlaps its predecessor by as much as that
+    takes: a short tail would leave the network without context.
 
     Args:
         process: (batch, n <= segment) -> (batch, n).
@@ -39,17 +40,17 @@ def overlap_add(
             f"{overlap} and {segment}"
         )
     samples = audio.shape[-1]
+    if samples <= segment:
+        return process(audio)
     fade = int(segment * overlap)
     phase = (torch.arange(fade, device=audio.device) + 0.5) / max(fade, 1)
-    rise = torch.sin(phase * torch.pi / 2).square().to(audio.dtype)
-    out = torch.zeros_like(audio)
-    # A further segment is needed only for samples that this one does not hold.
-    for start in range(0, max(samples - fade, 1), segment - fade):
-        end = min(start + segment, samples)
-        part = process(audio[:, start:end]).clone()
-        if start > 0:
-            part[:, :fade] *= rise
-        if end < samples:
-            part[:, segment - fade :] *= 1 - rise
-        out[:, start:end] += part
-    return out
+    window = audio.new_ones(segment)
+    window[:fade] = torch.sin(phase * torch.pi / 2).square()
+    window[segment - fade :] = window[:fade].flip(0)
+    last = samples - segment
+    out, weight = torch.zeros_like(audio), audio.new_zeros(samples)
+    for start in [*range(0, last, segment - fade), last]:
+        part = slice(start, start + segment)
+        out[:, part] += window * process(audio[:, part])
+        weight[part] += window
+    return out / weight

@@ -16,6 +16,7 @@ from espnet2_caresep.inference.checkpoint import (
     load_files,
 )
 from espnet2_caresep.inference.overlap_add import overlap_add
+from espnet2_caresep.network.swin_unet import TOKEN_FRAMES
 
 
 @dataclass(frozen=True)
@@ -188,22 +189,26 @@ class CaRESeparator:
         """
         clip = self._at_model_rate(to_audio(audio, sample_rate, "audio").mono())
         samples = torch.from_numpy(clip.samples).to(self.device)
+        network, hop = self.network, TOKEN_FRAMES * self.network.hop_length
+        # Segments of whole token frames keep the frames of a long clip on one grid.
+        step = network.segment_samples
+        if samples.shape[-1] > step:
+            step = step // hop * hop or step
         clips, frames, weights = [], [], []
-        for part in samples.split(self.network.segment_samples, -1):
-            if clips and part.shape[-1] < self.network.stft.n_fft:
+        for part in samples.split(step, -1):
+            if clips and part.shape[-1] < network.n_fft:
                 continue  # less than a window is left: nothing to judge
-            clip_logits, frame_logits = self.network.tag(part)
+            clip_logits, frame_logits = network.tag(part)
             clips.append(clip_logits[0].float())
-            frames.append(frame_logits[0].float())
+            frames.append(frame_logits[0, : -(-part.shape[-1] // hop)].float())
             weights.append(part.shape[-1])
         weight = torch.tensor(weights, device=self.device) / sum(weights)
         clip_logits = (torch.stack(clips) * weight[:, None]).sum(0)
-        frame_logits = torch.cat(frames)
         return Tags(
             self.labels,
             clip_logits.sigmoid().cpu().numpy(),
-            frame_logits.sigmoid().cpu().numpy(),
-            samples.shape[-1] / self.sample_rate / len(frame_logits),
+            torch.cat(frames).sigmoid().cpu().numpy(),
+            hop / self.sample_rate,
         )
 
     def _embed(self, query: Audio) -> Tensor:
@@ -216,7 +221,7 @@ class CaRESeparator:
 
     def _at_model_rate(self, audio: Audio) -> Audio:
         audio = audio.at(self.sample_rate)
-        window = self.network.stft.n_fft
+        window = self.network.n_fft
         if audio.samples.shape[-1] < window:
             raise AudioError(
                 f"{audio.name}: is shorter than one analysis window "

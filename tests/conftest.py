@@ -1,0 +1,84 @@
+"""A tiny trained-looking model and sounds, for every test that uses a model."""
+
+import zipfile
+
+import numpy as np
+import pytest
+import yaml
+
+LABELS = ["bell", "dog", "rain"]
+TINY = {
+    "segment_frames": 128,
+    "embed_dim": 8,
+    "depths": [1, 1, 1, 1],
+    "decoder_depths": [1, 1, 1],
+    "heads": [1, 2, 4, 8],
+    "num_classes": len(LABELS),
+}
+
+
+@pytest.fixture(scope="session")
+def tiny_network():
+    """Random weights, also where they start at zero, so that every input matters."""
+    import torch
+
+    from espnet2_caresep.network import CaRESep
+
+    torch.manual_seed(0)
+    network = CaRESep(**TINY).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += 0.2 * torch.randn_like(parameter)
+    return network
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_network, tmp_path_factory):
+    """An experiment folder as ESPnet leaves it."""
+    import torch
+
+    folder = tmp_path_factory.mktemp("exp")
+    config = {
+        "config": "conf/tiny.yaml",
+        "extractor": "caresep",
+        "extractor_conf": TINY,
+        "labels": LABELS,
+        "seed": 7,
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    state = tiny_network.state_dict()
+    torch.save(
+        {f"extractor.network.{name}": value for name, value in state.items()},
+        folder / "valid.mixture_sdr.best.pth",
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_zip(tiny_model, tmp_path_factory):
+    """The same model as ESPnet packs it."""
+    path = tmp_path_factory.mktemp("zoo") / "tiny.zip"
+    meta = {
+        "espnet": "202611",
+        "files": {"model_file": "exp/tiny/valid.mixture_sdr.best.pth"},
+        "yaml_files": {"train_config": "exp/tiny/config.yaml"},
+    }
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("meta.yaml", yaml.safe_dump(meta))
+        for name in ("config.yaml", "valid.mixture_sdr.best.pth"):
+            archive.write(tiny_model / name, f"exp/tiny/{name}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def sound():
+    """Makes (channels, samples) float32 noise with a tone, within +-0.5."""
+
+    def make(seed=0, seconds=0.5, rate=32000, channels=1):
+        rng = np.random.default_rng(seed)
+        time = np.arange(round(seconds * rate)) / rate
+        tone = np.sin(2 * np.pi * 440 * (1 + seed) * time)
+        noise = rng.uniform(-1, 1, (channels, len(time)))
+        return (0.25 * tone + 0.2 * noise).astype(np.float32)
+
+    return make
