@@ -76,7 +76,9 @@ def check_file(option: str, path: str | Path, hint: str = "") -> None:
         raise ConfigError(f"{option}: no such file: {path}{hint and f' ({hint})'}")
 
 
-def read_labels(labels: str | Sequence[str] | None, source_dir: str | None) -> list[str]:
+def read_labels(
+    labels: str | Sequence[str] | None, source_dir: str | None
+) -> list[str]:
     """The class names, in the order of their indices.
 
     Args:

@@ -14,6 +14,7 @@ from torch import Tensor
 from espnet2_caresep.config import ConfigError
 from espnet2_caresep.extractor import CaRESepExtractor
 from espnet2_caresep.losses import CaRESepLoss
+from espnet2_caresep.validation import separation_figures, tagging_figures
 
 MODES = ("sep", "cls", "cls+sep")
 
@@ -133,19 +134,19 @@ class ESPnetCaRESepModel(AbsESPnetModel):
         logits = self.tag(anchor, lengths)
         loss, stats = self.loss.tagging(logits, labels)
         if self.item_figures is not None:
-            self.item_figures += _tagging_figures(labels, logits)
+            self.item_figures += tagging_figures(labels, logits)
         return loss, stats, len(anchor)
 
     def _separation_step(self, batch: dict) -> tuple[Tensor, dict, int]:
         triplets = self._triplets(batch)
         labels = self._labels(batch)
         query, logits = self.embed(
-            triplets.anchor, triplets.anchor_lengths, tag=self.tags and labels is not None
+            triplets.anchor,
+            triplets.anchor_lengths,
+            tag=self.tags and labels is not None,
         )
         estimate = self.separate(triplets.mixture, query, triplets.lengths)
-        loss, stats = self.loss.separation(
-            estimate, triplets.target, triplets.mixture
-        )
+        loss, stats = self.loss.separation(estimate, triplets.target, triplets.mixture)
         if logits is not None:
             tagging, parts = self.loss.tagging(logits, labels)
             loss = loss + tagging
@@ -153,7 +154,7 @@ class ESPnetCaRESepModel(AbsESPnetModel):
         if self.item_figures is not None:
             self.item_figures += self._figures(batch, triplets, query, estimate)
             if logits is not None:
-                self.item_figures += _tagging_figures(labels, logits)
+                self.item_figures += tagging_figures(labels, logits)
         return loss, stats, len(batch["speech_mix"])
 
     def _triplets(self, batch: dict) -> Triplets:
@@ -212,30 +213,20 @@ class ESPnetCaRESepModel(AbsESPnetModel):
             return nullcontext()
         return torch.autocast("cpu", torch.bfloat16)
 
-    # -- validation ------------------------------------------------------------
-
     def _figures(
         self, batch: dict, triplets: Triplets, query: Tensor, estimate: Tensor
     ) -> list[dict]:
-        """Scores of each triplet in dB: see :mod:`espnet2_caresep.metrics`."""
-        from espnet2_caresep.metrics import sdr, silence_sdr
-
+        """Scores of each triplet under the conditions of the paper (section 3.2)."""
         mixture, target, lengths, _, _ = triplets
-        columns = {"mixture_sdr": sdr(target, estimate)}
-        clean = self.separate(target, query, lengths)
-        columns["clean_sdr"] = sdr(target, clean)
+        figures = {"clean_estimate": self.separate(target, query, lengths)}
         if len(_numbers(batch, "speech_ref")) == 2:
             rest = target.roll(len(target) // 2, 0)
-            columns["silence_sdr"] = silence_sdr(
-                rest, self.separate(rest, query, lengths)
-            )
+            figures["rest"] = rest
+            figures["rest_estimate"] = self.separate(rest, query, lengths)
         if "other_ref1" in batch:
-            other, other_lengths = _stack(batch, "other_ref")
-            other, _ = self.embed(other, other_lengths)
-            columns["mixture_sdr_other"] = sdr(
-                target, self.separate(mixture, other, lengths)
-            )
-        return [dict(zip(columns, row)) for row in zip(*columns.values())]
+            other, _ = self.embed(*_stack(batch, "other_ref"))
+            figures["other_estimate"] = self.separate(mixture, other, lengths)
+        return separation_figures(target, estimate, **figures)
 
 
 def mixup(audio: Tensor, labels: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
@@ -287,10 +278,3 @@ def _stack(batch: dict, prefix: str) -> tuple[Tensor, Tensor]:
         ]
     )
     return audio, torch.cat([batch[f"{name}_lengths"] for name in names])
-
-
-def _tagging_figures(labels: Tensor, logits: Tensor) -> list[dict]:
-    return [
-        {"labels": label, "logits": logit}
-        for label, logit in zip(labels.cpu().numpy(), logits.detach().cpu().numpy())
-    ]

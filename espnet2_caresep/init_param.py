@@ -10,6 +10,8 @@ from espnet2.torch_utils.safe_torch_load import safe_torch_load
 
 from espnet2_caresep.config import ConfigError
 
+logger = logging.getLogger(__name__)
+
 
 def check_init_param(
     init_param: str, model: torch.nn.Module, ignore_mismatch: bool = False
@@ -57,7 +59,7 @@ def check_init_param(
             "--ignore_init_mismatch true leaves them out"
         )
     not_covered = [k for k in wanted if k not in set(loaded)]
-    logging.info(
+    logger.info(
         f"--init_param {init_param}: loads {len(loaded)} of {len(wanted)} tensors; "
         f"not covered: {_summary(not_covered)}; left out: {_summary(left_out)}"
     )

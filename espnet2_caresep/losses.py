@@ -79,9 +79,11 @@ class CaRESepLoss(nn.Module):
         bce_weight: float = 1.0,
     ):
         super().__init__()
-        weights = dict(
-            mae_weight=mae_weight, sdr_weight=sdr_weight, bce_weight=bce_weight
-        )
+        weights = {
+            "mae_weight": mae_weight,
+            "sdr_weight": sdr_weight,
+            "bce_weight": bce_weight,
+        }
         for name, weight in weights.items():
             if weight < 0:
                 raise ValueError(f"{name} must be at least 0, got {weight}")

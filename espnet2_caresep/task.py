@@ -8,8 +8,8 @@ processes of a multi-GPU training import the module again and inherit nothing.
 from __future__ import annotations
 
 import argparse
-import logging
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from espnet2.iterators.abs_iter_factory import AbsIterFactory
@@ -24,6 +24,7 @@ from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
 
 from espnet2_caresep.config import build
+from espnet2_caresep.data.epochs import EpochIterFactory
 from espnet2_caresep.data.preprocessor import PairMixingPreprocessor
 from espnet2_caresep.espnet_model import MODES, ESPnetCaRESepModel
 from espnet2_caresep.extractor import CaRESepExtractor
@@ -64,7 +65,10 @@ class CaRESepTask(TargetSpeakerExtractionTask):
     class as query). One source (the names with 1) is enough.
     """
 
-    class_choices_list = [extractor_choices, preprocessor_choices]
+    class_choices_list: ClassVar[list[ClassChoices]] = [
+        extractor_choices,
+        preprocessor_choices,
+    ]
     trainer = CaRESepTrainer
 
     @classmethod
@@ -259,23 +263,6 @@ class CaRESepTask(TargetSpeakerExtractionTask):
         for init_param in args.init_param:
             check_init_param(init_param, model, args.ignore_init_mismatch)
         return super().build_optimizers(args, model)
-
-
-class EpochIterFactory(AbsIterFactory):
-    """Tells the preprocessor which epoch it works for."""
-
-    def __init__(self, factory: AbsIterFactory):
-        self.factory = factory
-
-    def build_iter(self, epoch: int, shuffle: bool | None = None):
-        """Iterator over the batches of an epoch."""
-        iterator = self.factory.build_iter(epoch, shuffle)
-        preprocess = getattr(getattr(iterator, "dataset", None), "preprocess", None)
-        if preprocess is None:
-            logging.warning("draws repeat in every epoch with this kind of iterator")
-        else:
-            preprocess.set_epoch(epoch)
-        return iterator
 
 
 def _network_defaults(args: argparse.Namespace) -> dict:

@@ -17,9 +17,9 @@ from espnet2.torch_utils.safe_torch_load import safe_torch_load
 from espnet2.train.reporter import Reporter
 from espnet2.train.trainer import Trainer
 
-from espnet2_caresep.metrics import mean_average_precision, summarize
+from espnet2_caresep.validation import epoch_scores
 
-SCORES = ("mixture_sdr", "mixture_sdr_other", "clean_sdr", "silence_sdr")
+logger = logging.getLogger(__name__)
 
 
 class CaRESepTrainer(Trainer):
@@ -82,35 +82,7 @@ class CaRESepTrainer(Trainer):
         if scores:
             reporter.register(scores)
             reporter.next()
-        logging.info(_epoch_line(reporter.get_epoch(), cls.max_epoch, scores))
-
-
-def epoch_scores(items: list[dict]) -> dict[str, float]:
-    """Scores of a validation set from the figures of its items.
-
-    Args:
-        items: Of each triplet its scores in dB by name, of each anchor ``labels`` and
-            ``logits`` (classes,).
-
-    Returns:
-        Means as :func:`espnet2_caresep.metrics.summarize` takes them, and ``mAP``;
-        without the scores that no item has.
-    """
-    scores = {}
-    for name in SCORES:
-        values = [item[name] for item in items if name in item]
-        mean = summarize(values).mean if values else np.nan
-        if not np.isnan(mean):
-            scores[name] = float(mean)
-    tagged = [item for item in items if "logits" in item]
-    if tagged:
-        precision = mean_average_precision(
-            np.stack([item["labels"] for item in tagged]),
-            np.stack([item["logits"] for item in tagged]),
-        ).mean
-        if not np.isnan(precision):
-            scores["mAP"] = float(precision)
-    return scores
+        logger.info(_epoch_line(reporter.get_epoch(), cls.max_epoch, scores))
 
 
 class Progress:
@@ -134,11 +106,9 @@ class Progress:
 
     def __iter__(self) -> Iterator:
         start = time.perf_counter()
-        done = 0
-        for batch in self.iterator:
+        for done, batch in enumerate(self.iterator, 1):
             yield batch
             # Here the trainer has registered the batch and asks for the next one.
-            done += 1
             if done % self.interval == 0:
                 self._log(done, (time.perf_counter() - start) / done)
 
@@ -157,7 +127,7 @@ class Progress:
         parts.append(f"{seconds:.3g} s/batch")
         if self.total:
             parts.append(f"{(self.total - done) * seconds:.0f} s left in this epoch")
-        logging.info(", ".join(parts))
+        logger.info(", ".join(parts))
 
 
 def _epoch_line(epoch: int, max_epoch: int, scores: dict[str, float]) -> str:
@@ -207,7 +177,7 @@ def complete_last_epoch(output_dir: Path, best_model_criterion) -> None:
     epoch = reporter.get_epoch()
     model = output_dir / f"{epoch}epoch.pth"
     if not model.exists():
-        logging.warning(f"{model} is missing: made from {checkpoint}")
+        logger.warning(f"{model} is missing: made from {checkpoint}")
         with whole_files():
             torch.save(states["model"], model)
     _link(output_dir / "latest.pth", model.name)

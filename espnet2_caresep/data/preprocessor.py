@@ -10,6 +10,7 @@ from espnet2.train.preprocessor import AbsPreprocessor
 from torch.utils.data import get_worker_info
 
 from espnet2_caresep.config import ConfigError
+from espnet2_caresep.data.fixed import FixedMixtures
 from espnet2_caresep.data.mixing import mix_pair
 from espnet2_caresep.data.segments import SegmentReader
 from espnet2_caresep.data.source_pool import SourcePool
@@ -83,35 +84,37 @@ class PairMixingPreprocessor(AbsPreprocessor):
                 f"{max_samples / sample_rate:g} (extractor_conf.segment_frames sets "
                 f"that), got {segment_seconds}"
             )
-        self.number = {label: index for index, label in enumerate(labels)}
         self.labels = list(labels)
         self.mode = mode
-        self.max_samples = max_samples
         self.seed, self.rank = seed, rank
         self.source_dir = source_dir
         self.balance = balance
         self.p_other, self.p_identity, self.p_silence = p_other, p_identity, p_silence
         self.snr_range = _check_range("snr_range", snr_range)
         self.gain_range = _check_range("gain_range", gain_range)
+        self.fixed = FixedMixtures(labels, max_samples, anchors_only=mode == "cls")
         self.reader = SegmentReader(sample_rate, self.segment_samples, max_retries)
         self.epoch = 0
         self.draws = 0
         self._pool: SourcePool | None = None
         if train and source_dir is not None:
-            self.pool  # before data-loading processes start, so that they share it
+            # Before data-loading processes start, so that they share it.
+            self._pool = self._read_pool()
 
     @property
     def pool(self) -> SourcePool:
         """The clips to draw from, read at the first use."""
         if self._pool is None:
-            if self.source_dir is None:
-                raise ConfigError(
-                    "examples given as paths need preprocessor_conf.source_dir, the "
-                    "data directory of the clips (such as dump/raw/train)"
-                )
-            shortest = self.reader.min_samples
-            self._pool = SourcePool(self.source_dir, self.labels, shortest)
+            self._pool = self._read_pool()
         return self._pool
+
+    def _read_pool(self) -> SourcePool:
+        if self.source_dir is None:
+            raise ConfigError(
+                "examples given as paths need preprocessor_conf.source_dir, the data "
+                "directory of the clips (such as dump/raw/train)"
+            )
+        return SourcePool(self.source_dir, self.labels, self.reader.min_samples)
 
     def set_epoch(self, epoch: int) -> None:
         """Starts the random stream of an epoch."""
@@ -136,7 +139,7 @@ class PairMixingPreprocessor(AbsPreprocessor):
             ConfigError: If the data cannot be used.
         """
         if not isinstance(data.get("speech_ref1"), str):
-            return self._fixed(uid, data)
+            return self.fixed(uid, data)
         if self.mode == "cls":
             return self._tagging_example(uid, self._generator(uid))
         return self._pair(uid, self._generator(uid))
@@ -202,7 +205,7 @@ class PairMixingPreprocessor(AbsPreprocessor):
             "label1": self.pool.multi_hot(clip1),
             "label2": self.pool.multi_hot(clip2),
         }
-        if self.p_identity + self.p_silence > 0:
+        if self.train and self.p_identity + self.p_silence > 0:
             example["speech_mix2"] = input2
         return {name: value.astype(np.float32) for name, value in example.items()}
 
@@ -224,51 +227,13 @@ class PairMixingPreprocessor(AbsPreprocessor):
                 return rest, np.zeros_like(target)
         return mixture, target
 
-    # -- fixed mixtures --------------------------------------------------------
-
-    def _fixed(self, uid: str, data: dict) -> dict[str, np.ndarray]:
-        if "speech_mix" not in data and "enroll_ref1" not in data:
-            raise ConfigError(
-                f"{uid}: needs either speech_ref1 as a path (type text) or a fixed "
-                "mixture with speech_mix and enroll_ref1 (type sound)"
-            )
-        example: dict[str, np.ndarray] = {}
-        for name, value in data.items():
-            if name.startswith("label"):
-                example[name] = self._multi_hot(uid, value)
-            elif self.mode != "cls" or name.startswith("enroll"):
-                example[name] = self._waveform(uid, name, value)
-        lengths = {
-            name: len(value)
-            for name, value in example.items()
-            if name.startswith("speech")
-        }
-        if len(set(lengths.values())) > 1:
-            raise ConfigError(f"{uid}: mixture and references differ in length {lengths}")
-        return example
-
-    def _multi_hot(self, uid: str, names: str) -> np.ndarray:
-        vector = np.zeros(len(self.labels), np.float32)
-        for name in names.split():
-            if name not in self.number:
-                raise ConfigError(f"{uid}: class '{name}' is not in the list of labels")
-            vector[self.number[name]] = 1
-        return vector
-
-    def _waveform(self, uid: str, name: str, value) -> np.ndarray:
-        if isinstance(value, str) or value is None or value.ndim != 1 or not value.size:
-            raise ConfigError(f"{uid}: {name} must be audio with one channel (type sound)")
-        if not np.isfinite(value).all():
-            raise ConfigError(f"{uid}: {name} holds samples that are not finite")
-        return value[: self.max_samples].astype(np.float32)
-
 
 def _from_db(decibels: float) -> np.float32:
     return np.float32(10 ** (decibels / 20))
 
 
 def _check_shares(p_other: float, p_identity: float, p_silence: float) -> None:
-    shares = dict(p_other=p_other, p_identity=p_identity, p_silence=p_silence)
+    shares = {"p_other": p_other, "p_identity": p_identity, "p_silence": p_silence}
     for name, share in shares.items():
         if not 0 <= share <= 1:
             raise ConfigError(f"{name} must be within 0 and 1, got {share}")

@@ -11,6 +11,8 @@ import soundfile
 from espnet2_caresep.config import ConfigError
 from espnet2_caresep.data.mixing import MIN_ENERGY, energy, read_segment
 
+logger = logging.getLogger(__name__)
+
 MIN_SECONDS = 0.05  # shorter clips hold no event
 MAX_SECONDS = 30.0  # of longer clips a random part is read
 ENERGETIC = 0.1  # share of the loudest window's energy that a segment must have
@@ -107,7 +109,7 @@ class SegmentReader:
 
     def _skip(self, error: ValueError) -> str:
         self.skipped += 1
-        logging.warning(f"skipped a clip ({self.skipped} so far): {error}")
+        logger.warning(f"skipped a clip ({self.skipped} so far): {error}")
         return str(error)
 
     def _cut(self, rng: np.random.Generator, audio: np.ndarray) -> np.ndarray:

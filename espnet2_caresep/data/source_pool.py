@@ -11,11 +11,14 @@ import logging
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from espnet2_caresep.config import ConfigError
+
+logger = logging.getLogger(__name__)
 
 TRIES = 50  # random tries before a rare draw is decided by looking at all clips
 
@@ -66,7 +69,7 @@ class SourcePool:
         pairs = sorted(self._lines("wav.scp"))
         self.uids = Strings(uid for uid, _ in pairs)
         self._paths = Strings(path for _, path in pairs)
-        for previous, following in zip(pairs, pairs[1:]):
+        for previous, following in pairwise(pairs):
             if previous[0] == following[0]:
                 raise ConfigError(
                     f"{self.source_dir}/wav.scp: {following[0].decode()} comes twice"
@@ -208,7 +211,7 @@ class SourcePool:
             for clip, value in self._indexed("utt2num_samples"):
                 keep[clip] = int(value) >= min_samples
         if not keep.all():
-            logging.warning(
+            logger.warning(
                 f"{self.source_dir}: {(~keep).sum()} clips shorter than {min_samples} "
                 "samples are left out"
             )

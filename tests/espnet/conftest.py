@@ -8,33 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
+from synthetic import NETWORK, RATE, SAMPLES, sound
 
 from espnet2_caresep.data.files import write_table
 from espnet2_caresep.data.mixing import mix_pair
-
-RATE = 32000
-NETWORK = dict(
-    embed_dim=8,
-    segment_frames=64,
-    depths=[1, 1, 1, 1],
-    decoder_depths=[1, 1, 1],
-    heads=[1, 2, 4, 8],
-)
-SAMPLES = 63 * 320  # longest segment of this network
-CLASSES = ("buzz", "hiss", "tone")
-
-
-def sound(kind: str, samples: int, rng: np.random.Generator) -> np.ndarray:
-    """A clip of a class: noise, a harmonic buzz or a sine."""
-    time = np.arange(samples) / RATE
-    pitch = rng.uniform(100, 1000)
-    if kind == "hiss":
-        audio = rng.standard_normal(samples)
-    elif kind == "tone":
-        audio = np.sin(2 * np.pi * 4 * pitch * time)
-    else:
-        audio = sum(np.sin(2 * np.pi * pitch * k * time) / k for k in range(1, 9))
-    return (0.1 * audio).astype(np.float32)
 
 
 @pytest.fixture(scope="session")
@@ -109,20 +86,20 @@ def training(corpus, tmp_path):
     """Makes the arguments of a training that takes a second."""
 
     def arguments(output_dir: Path, *options: str, **config) -> list[str]:
-        settings = dict(
-            extractor_conf=dict(NETWORK),
-            preprocessor_conf=dict(source_dir=str(corpus / "train")),
-            model_conf={},
-            mode="cls+sep",
-            batch_size=4,
-            num_iters_per_epoch=3,
-            max_epoch=2,
-            num_workers=0,
-            keep_nbest_models=1,
-            use_tensorboard=False,
-            use_matplotlib=False,
-            seed=1,
-        )
+        settings = {
+            "extractor_conf": dict(NETWORK),
+            "preprocessor_conf": {"source_dir": str(corpus / "train")},
+            "model_conf": {},
+            "mode": "cls+sep",
+            "batch_size": 4,
+            "num_iters_per_epoch": 3,
+            "max_epoch": 2,
+            "num_workers": 0,
+            "keep_nbest_models": 1,
+            "use_tensorboard": False,
+            "use_matplotlib": False,
+            "seed": 1,
+        }
         settings.update(config)
         path = tmp_path / "train.yaml"
         path.write_text(yaml.safe_dump(settings))

@@ -83,7 +83,7 @@ def test_parts_and_weights():
 
 @pytest.mark.parametrize(
     "conf",
-    [dict(mae_weight=-1), dict(mae_level="target"), dict(sdr_threshold=0)],
+    [{"mae_weight": -1}, {"mae_level": "target"}, {"sdr_threshold": 0}],
 )
 def test_bad_options_are_refused(conf):
     with pytest.raises(ValueError, match=next(iter(conf))):

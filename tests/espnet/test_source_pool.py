@@ -2,12 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from synthetic import CLASSES
 
 from espnet2_caresep.config import ConfigError
 from espnet2_caresep.data.files import write_table
 from espnet2_caresep.data.source_pool import SourcePool, Strings
-
-CLASSES = ("buzz", "hiss", "tone")
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +75,14 @@ def test_the_only_possible_partner_is_found_and_none_is_an_error(tmp_path):
 
 
 def test_another_clip_of_the_class_comes_from_another_group(tmp_path):
-    labels = {"a": "buzz", "b": "buzz", "c": "buzz", "d": "hiss", "e": "hiss", "f": "tone"}
+    labels = {
+        "a": "buzz",
+        "b": "buzz",
+        "c": "buzz",
+        "d": "hiss",
+        "e": "hiss",
+        "f": "tone",
+    }
     groups = {"a": "g", "b": "g", "c": "h", "d": "k", "e": "k", "f": "m"}
     pool = SourcePool(write(tmp_path, labels, utt2group=groups), CLASSES)
     rng = np.random.default_rng(0)
