@@ -63,18 +63,20 @@ class BandSplit(nn.Module):
         self, num_bins: int, num_bands: int, sample_rate: int, out_channels: int = 1
     ):
         super().__init__()
-        edges = torch.tensor(mel_band_edges(num_bins, num_bands, sample_rate))
-        starts, ends = edges[:-2, None], edges[2:, None]
-        bins = torch.arange(num_bins)
-        member = (starts <= bins) & (bins < ends)  # (K, F)
-        band, bin_ = member.nonzero(as_tuple=True)
+        edges = mel_band_edges(num_bins, num_bands, sample_rate)
+        spans = list(zip(edges, edges[2:]))
+        place = [
+            f * num_bands + k for k, span in enumerate(spans) for f in range(*span)
+        ]
         self.shape = (num_bins, num_bands, out_channels)
-        self.register_buffer("place", bin_ * num_bands + band, persistent=False)
+        self.register_buffer("place", torch.tensor(place), persistent=False)
         # Channel 0 starts as the mean over the band, a log-mel-like picture on which
         # the encoder can work from the first step; the others start at random.
-        width = (ends - starts).flatten()[band, None]
-        weight = torch.randn(len(band), out_channels) / width**0.5
-        weight[:, 0] = 1 / width[:, 0]
+        width = torch.tensor(
+            [end - start for start, end in spans for _ in range(start, end)]
+        )
+        weight = torch.randn(len(place), out_channels) / width[:, None] ** 0.5
+        weight[:, 0] = 1 / width
         self.weight = nn.Parameter(weight)
 
     def forward(self, features: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from .band_split import BandMerge, BandSplit
 from .query import FLOOR, QuerySpectrum, mean_log_power
 from .stft import STFT
-from .swin_unet import TOKEN_FRAMES, Decoder, Encoder, Fold
+from .swin_unet import TOKEN_FRAMES, Decoder, Encoder, Fold, square_pieces
 from .tagging import TokenSemanticHead
 
 
@@ -87,7 +87,7 @@ class CaRESep(nn.Module):
         self.segment_samples = (segment_frames - 1) * hop_length
         self.pooled_dim = 8 * embed_dim
         mask_dim = mask_dim or embed_dim
-        pieces = pieces or max(1, round((segment_frames / num_bands) ** 0.5))
+        pieces = pieces or square_pieces(segment_frames, num_bands)
 
         self.stft = STFT(n_fft, hop_length)
         bins = self.stft.num_bins

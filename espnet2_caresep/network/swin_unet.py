@@ -18,6 +18,13 @@ PATCH = 4
 TOKEN_FRAMES = PATCH * 8  # pixels of a final token: patch embedding, three mergings
 
 
+def square_pieces(frames: int, bands: int) -> int:
+    """Pieces of time that fold ``frames`` x ``bands`` into the squarest image."""
+    limit = max(1, round((frames / bands) ** 0.5))
+    fitting = [p for p in range(1, limit + 1) if frames % (p * TOKEN_FRAMES) == 0]
+    return max(fitting, default=1)
+
+
 class Fold(nn.Module):
     """Band spectrogram <-> square image.
 
@@ -89,12 +96,13 @@ class Encoder(nn.Module):
         if hint_channels:
             self.hint = nn.Conv2d(hint_channels, dim, PATCH, PATCH, bias=False)
             nn.init.zeros_(self.hint.weight)  # like the query projections
-        rates = torch.linspace(0, drop_path, sum(depths)).split(list(depths))
+        blocks = sum(depths)
+        rates = [drop_path * i / max(1, blocks - 1) for i in range(blocks)]
+        rates = [rates[sum(depths[:i]) : sum(depths[: i + 1])] for i in range(4)]
         dims = [dim * 2**i for i in range(4)]
         sizes = [(size[0] // PATCH >> i, size[1] // PATCH >> i) for i in range(4)]
         self.groups = nn.ModuleList(
-            SwinGroup(dims[i], sizes[i], heads[i], window, rates[i].tolist())
-            for i in range(4)
+            SwinGroup(dims[i], sizes[i], heads[i], window, rates[i]) for i in range(4)
         )
         self.merges = nn.ModuleList(PatchMerge(dims[i], sizes[i]) for i in range(3))
         self.queries = nn.ModuleList(QueryProjection(query_dim, d) for d in dims)
