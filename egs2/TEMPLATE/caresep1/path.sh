@@ -5,7 +5,9 @@
 # `..` by name and not by link, so that a recipe that is linked into an ESPnet checkout
 # finds the checkout.
 MAIN_ROOT=$(cd "${PWD}/../../.." && pwd)
-if [ -e "${MAIN_ROOT}/tools/activate_python.sh" ] && [ -z "${CARESEP_PYTHON:-}" ]; then
+if [ -n "${CARESEP_ENVIRONMENT:-}" ]; then
+    : # found already by the recipe that this command belongs to
+elif [ -e "${MAIN_ROOT}/tools/activate_python.sh" ] && [ -z "${CARESEP_PYTHON:-}" ]; then
     # Inside an ESPnet checkout: its environment
     # shellcheck disable=SC1091
     . "${MAIN_ROOT}/egs2/TEMPLATE/enh1/path.sh"
@@ -22,6 +24,8 @@ else
     PATH=$(dirname "${caresep_python}"):${PATH}
 fi
 export PATH
+CARESEP_ENVIRONMENT=$(command -v python3)
+export CARESEP_ENVIRONMENT
 
 export LC_ALL=C PYTHONIOENCODING=UTF-8 PYTHONUNBUFFERED=1
 # One thread a process; stage 6 raises it for training on a CPU

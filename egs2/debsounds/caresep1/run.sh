@@ -36,7 +36,8 @@ if ${mini}; then
     options+=(
         --datadir mini/data --dumpdir mini/dump --expdir mini/exp
         --list_dir local/mini
-        --local_data_opts "--packages sonic-pi-samples,bucklespring-data"
+        --local_data_opts "--packages sonic-pi-samples,bucklespring-data
+                           --labels cymbal_bell,drum,plucked,synth_fx,typing"
         --corpus "debsounds, two packages"
         --caresep_config conf/mini.yaml --pretrain_config conf/mini_cls.yaml
         --gallery_items 2

@@ -9,6 +9,7 @@ downloads=downloads
 nj=2
 min_share=0.6
 packages=''
+labels=''
 
 usage() {
     cat <<EOF2
@@ -17,7 +18,8 @@ Usage: $0 [--option value]...
   --downloads [${downloads}]  where packages, and what is made of them, are kept
   --nj [${nj}]  parallel processes
   --min_share [${min_share}]  stop if a split has less than this share of its clips
-  --packages []  only these Debian packages, in one argument or separated by commas
+  --packages []  only these Debian packages, separated by commas
+  --labels []  only clips of these labels, separated by commas
 EOF2
 }
 
@@ -27,7 +29,7 @@ while [ $# -gt 0 ]; do
             usage
             exit 0
             ;;
-        --output_dir | --downloads | --nj | --min_share | --packages)
+        --output_dir | --downloads | --nj | --min_share | --packages | --labels)
             [ $# -ge 2 ] || { echo "$0: error: $1 needs a value" >&2; exit 2; }
             printf -v "${1#--}" '%s' "$2"
             shift 2
@@ -54,4 +56,4 @@ python3 local/derive_clips.py --unpacked_dir "${downloads}/unpacked" \
     --output_dir "${downloads}/derived" --nj "${nj}" "${wanted[@]}"
 python3 local/write_data_dirs.py --unpacked_dir "${downloads}/unpacked" \
     --derived_dir "${downloads}/derived" --output_dir "${output_dir}" \
-    --min_share "${min_share}" "${wanted[@]}"
+    --min_share "${min_share}" --labels "${labels}" "${wanted[@]}"

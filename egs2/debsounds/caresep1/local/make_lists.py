@@ -92,7 +92,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_dir", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, default=2.56)
+    parser.add_argument("--seconds", type=float, default=2.55)
     parser.add_argument("--pairs", type=int, help="keep this many (default: all)")
     parser.add_argument("--exclude", nargs="*", default=["insect_frog"], help="labels")
     parser.add_argument("--seed", type=int, default=0)

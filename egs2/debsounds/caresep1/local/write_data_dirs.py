@@ -51,6 +51,22 @@ def write_split(output_dir: Path, found: dict[Clip, Path]) -> None:
     part.rename(output_dir)
 
 
+def choose_labels(clips: list[Clip], labels: str) -> list[Clip]:
+    """Returns the clips of some labels, or all of them.
+
+    Raises:
+        ValueError: If no clip has one of the labels.
+    """
+    wanted = set(filter(None, labels.split(",")))
+    known = {clip.label for clip in clips}
+    if wanted - known:
+        raise ValueError(
+            f"--labels: no clip is {' or '.join(sorted(wanted - known))}; there are "
+            f"{' '.join(sorted(known))}"
+        )
+    return [clip for clip in clips if not wanted or clip.label in wanted]
+
+
 def main() -> None:
     """Writes the three data directories, or says what is missing."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -63,10 +79,13 @@ def main() -> None:
         default=0.6,
         help="stop if a split has less than this share of its clips",
     )
+    parser.add_argument(
+        "--labels", default="", help="only these labels, separated by commas (all)"
+    )
     parser.add_argument("packages", nargs="*", help="only these (default: all)")
     args = parser.parse_args()
     sources = Sources(args.unpacked_dir)
-    clips = read_clips(packages=args.packages)
+    clips = choose_labels(read_clips(packages=args.packages), args.labels)
     found: dict[Clip, Path] = {}
     absent: collections.Counter[str] = collections.Counter()
     for clip in clips:
@@ -93,7 +112,10 @@ def main() -> None:
         write_split(args.output_dir / split, there)
         minutes = sum(clip.seconds for clip in there) / 60
         labels = len({clip.label for clip in there})
-        print(f"data/{split}: {len(there)} clips, {minutes:.1f} min, {labels} labels")
+        print(
+            f"{args.output_dir / split}: {len(there)} clips, {minutes:.1f} min, "
+            f"{labels} labels"
+        )
 
 
 if __name__ == "__main__":
