@@ -56,9 +56,7 @@ def test_ways_to_give_audio(separator, sound, tmp_path, kind):
     assert sdr(np.ravel(expected), np.ravel(result.target)) > 80
 
 
-@settings(
-    max_examples=12, deadline=None, suppress_health_check=list(HealthCheck)
-)
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.integers(1, 3),
     st.sampled_from([8000, 22050, 32000, 44100, 48000, 384000]),
