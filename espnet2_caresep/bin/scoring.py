@@ -24,6 +24,11 @@ def get_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--test_dir", required=True, help="folder of the test sets")
+    parser.add_argument(
+        "--test_set",
+        default="test",
+        help="name of the test set: what its sets begin with",
+    )
     parser.add_argument("--inference_dir", required=True, help="outputs of stage 7")
     parser.add_argument("--train_config", required=True, help="config.yaml of training")
     parser.add_argument("--model_file", help="weights that made the outputs, to name")
@@ -64,7 +69,7 @@ def run(args: argparse.Namespace) -> None:
     start = time.monotonic()
     if (args.tags is None) != (args.labels is None):
         raise ValueError("--tags and --labels are given together or not at all")
-    names = _find_sets(Path(args.test_dir), Path(args.inference_dir))
+    names = _find_sets(Path(args.test_dir), Path(args.inference_dir), args.test_set)
 
     import torch
 
@@ -77,8 +82,8 @@ def run(args: argparse.Namespace) -> None:
     items, sets = [], {}
     for name in names:
         scored, missing = evaluation.evaluate_set(
-            Path(args.test_dir, f"test_{name}"),
-            Path(args.inference_dir, f"test_{name}", "spk1.scp"),
+            Path(args.test_dir, f"{args.test_set}_{name}"),
+            Path(args.inference_dir, f"{args.test_set}_{name}", "spk1.scp"),
             name,
         )
         items += scored
@@ -108,16 +113,16 @@ def run(args: argparse.Namespace) -> None:
     print(page)
 
 
-def _find_sets(test_dir: Path, inference_dir: Path) -> list[str]:
+def _find_sets(test_dir: Path, inference_dir: Path, test_set: str) -> list[str]:
     found = []
     for kind in ("mixture", "clean", "silence"):
         for query in ("own", "other"):
-            folder = f"test_{kind}_{query}"
+            folder = f"{test_set}_{kind}_{query}"
             if (test_dir / folder).is_dir() and (inference_dir / folder).is_dir():
                 found.append(f"{kind}_{query}")
     if not found:
         raise ValueError(
-            f"no test_<mixture|clean|silence>_<own|other> is both in {test_dir} (stage "
+            f"no {test_set}_<mixture|clean|silence>_<own|other> is both in {test_dir} (stage "
             f"3) and in {inference_dir} (stage 7)"
         )
     return found

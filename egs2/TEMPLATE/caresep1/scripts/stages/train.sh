@@ -119,5 +119,5 @@ show_training() {
     tail -n 0 -F --pid="$2" "$1" 2>/dev/null | sed -un \
         -e 's/^.*INFO: \(epoch [0-9]*\/.*\)$/    \1/p' \
         -e 's/^.*INFO: .*\(Estimated time to finish: .*\)$/    \1/Ip' \
-        -e 's/^.*WARNING: \(.*\)$/    warning: \1/p'
+        -e 's/^.*WARNING: \(.*\)$/    warning: \1/p' || true # the log may come late
 }

@@ -1,0 +1,1 @@
+"""CaRE-SEP, query-based general sound separation, as a plugin for ESPnet."""
