@@ -75,7 +75,7 @@ class CaRESeparator:
     def __init__(
         self, checkpoint: Checkpoint, device: str = "auto", overlap: float = 0.25
     ):
-        self.device = _device(device)
+        self.device = choose_device(device)
         self.network = checkpoint.network.to(self.device)
         self.labels = checkpoint.labels
         self.fingerprint = checkpoint.fingerprint
@@ -244,7 +244,12 @@ def _on_grid(target: np.ndarray, mixture: np.ndarray) -> np.ndarray:
     return (np.round(target.astype(np.float64) / step) * step).astype(np.float32)
 
 
-def _device(name: str) -> torch.device:
+def choose_device(name: str) -> torch.device:
+    """The torch device of a name; "auto" is the first of cuda, mps, cpu that is there.
+
+    Raises:
+        ValueError: If the name is unknown or the device is not there.
+    """
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
