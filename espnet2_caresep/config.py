@@ -31,7 +31,7 @@ def allowed_keys(function: Callable, exclude: Collection[str] = ()) -> list[str]
 def check_keys(
     option: str, conf: object, function: Callable, exclude: Collection[str] = ()
 ) -> None:
-    """Refuses keys that ``function`` does not know.
+    """Refuses keys that ``function`` does not know, and values of another kind.
 
     Args:
         option: Name of the option, for the message.
@@ -40,20 +40,40 @@ def check_keys(
         exclude: Arguments that the program sets itself.
 
     Raises:
-        ConfigError: Naming the first unknown key and the allowed ones.
+        ConfigError: Naming the first such key, and the allowed ones.
     """
     if not isinstance(conf, Mapping):
         raise ConfigError(f"{option} must be a mapping of options, got {conf!r}")
     allowed = allowed_keys(function, exclude)
     if allowed is None:
         return
-    for key in conf:
+    parameters = inspect.signature(function).parameters
+    for key, value in conf.items():
         if key not in allowed:
             close = difflib.get_close_matches(str(key), allowed, 1)
             hint = f", did you mean {close[0]}?" if close else ""
             raise ConfigError(
                 f"{option}: unknown key '{key}'{hint} (allowed: {', '.join(allowed)})"
             )
+        _check_kind(f"{option}: {key}", value, parameters[key].default)
+
+
+def _check_kind(name: str, value: object, default: object) -> None:
+    """Refuses a value that cannot stand where the default stands."""
+    kinds = {
+        bool: (bool, "true or false"),
+        int: (int, "a whole number"),
+        float: ((int, float), "a number"),
+        str: (str, "a text"),
+        tuple: ((list, tuple), "a list"),
+    }
+    kind, meaning = kinds.get(type(default), (object, ""))
+    # Python counts truth values as numbers.
+    fits = isinstance(value, kind) and (
+        kind is object or (isinstance(value, bool) == isinstance(default, bool))
+    )
+    if not fits:
+        raise ConfigError(f"{name} must be {meaning}, got {value!r}")
 
 
 def build(option: str, function: Callable, **kwargs):

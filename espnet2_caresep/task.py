@@ -134,8 +134,9 @@ class CaRESepTask(TargetSpeakerExtractionTask):
         """All options with their defaults, for --print_config."""
         config = super().get_default_config()
         for option, function in cls.configurable().items():
-            defaults = _defaults(function, option.removesuffix("_conf"))
-            config[option] = {**defaults, **config[option]}
+            name = option.removesuffix("_conf")
+            conf = {**_defaults(function, name), **config[option]}
+            config[option] = {k: v for k, v in conf.items() if k not in GIVEN[name]}
         return config
 
     @classmethod

@@ -7,11 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 import yaml
-from synthetic import NETWORK, RATE, SAMPLES, sound
+from synthetic import CLASSES, NETWORK, RATE, SAMPLES, sound
 
 from espnet2_caresep.data.files import write_table
 from espnet2_caresep.data.mixing import mix_pair
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Tiny tensors gain nothing from threads, and lose much on a busy machine."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -112,3 +119,29 @@ def training(corpus, tmp_path):
         return [*command, *options]
 
     return arguments
+
+
+@pytest.fixture
+def validation_scores(training, tmp_path):
+    """Scores of the validation set by a plain loop over its examples."""
+    from espnet2_caresep.task import CaRESepTask
+    from espnet2_caresep.validation import epoch_scores
+
+    def scores(model) -> dict[str, float]:
+        args = CaRESepTask.get_parser().parse_args(training(tmp_path / "unused"))
+        args.labels = list(CLASSES)
+        loader = CaRESepTask.build_streaming_iterator(
+            args.valid_data_path_and_name_and_type,
+            CaRESepTask.build_preprocess_fn(args, train=False),
+            CaRESepTask.build_collate_fn(args, train=False),
+            dtype="float32",
+            num_workers=0,
+        )
+        model.eval()
+        model.item_figures = []
+        with torch.no_grad():
+            for _, batch in loader:
+                model(**batch)
+        return epoch_scores(model.item_figures)
+
+    return scores

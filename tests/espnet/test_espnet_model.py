@@ -238,7 +238,7 @@ def test_a_diverged_network_is_scored_as_silence():
 
 
 @pytest.mark.parametrize(
-    "options", [dict(mode="tag"), dict(cpu_autocast="half"), dict(mixup_alpha=-1)]
+    "options", [{"mode": "tag"}, {"cpu_autocast": "half"}, {"mixup_alpha": -1}]
 )
 def test_options_without_meaning_are_refused(options):
     with pytest.raises(ConfigError, match=next(iter(options))):

@@ -60,7 +60,10 @@ def test_spectra_and_waveforms_give_the_same_target():
     for parameter in extractor.parameters():
         parameter.data += 0.05 * torch.randn_like(parameter)
     mixture, anchor = torch.randn(2, SAMPLES), torch.randn(2, SAMPLES)
-    for audio in (mixture, anchor):  # the two STFTs treat sound at the edges differently
+    for audio in (
+        mixture,
+        anchor,
+    ):  # the two STFTs treat sound at the edges differently
         audio[:, :1024] = audio[:, -1024:] = 0
     lengths = torch.full((2,), SAMPLES)
     encoder, decoder = stft(STFTEncoder), stft(STFTDecoder)
