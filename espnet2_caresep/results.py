@@ -173,7 +173,11 @@ def _infinite(systems: dict) -> str:
     notes = []
     for system, scores in systems.items():
         for key, entry in scores.items():
-            if entry["infinite"] or entry["undefined"]:
+            kind, score = key.split("_")[0], key.split("/")[1]
+            shown = score == MAIN_SCORE[kind] or (
+                kind == "mixture" and score in DETAILS
+            )
+            if shown and (entry["infinite"] or entry["undefined"]):
                 share = _number(100 * (entry["infinite_share"] or 0), 1)
                 notes.append(
                     f"{system}, {key.replace('_', ' ')}: {share} % infinite, "

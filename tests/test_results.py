@@ -236,6 +236,11 @@ def test_gallery(work, capsys):
         assert f"{uid}_query.wav" in index and f"{uid}_mixture.wav" in index
         expected = 6.02 if uid == "pair1_1" else math.inf
         assert sdr(target, output) == pytest.approx(expected, abs=0.01)
+    # Another choice leaves nothing of the first one.
+    options["num_items"] = 1
+    gallery.main([str(part) for k, v in options.items() for part in (f"--{k}", v)])
+    names = {path.name for path in (work / "gallery").glob("*.png")}
+    assert names == {"pair2_1.png"}
 
 
 def test_gallery_choice_shows_the_whole_range():

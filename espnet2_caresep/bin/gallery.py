@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from espnet2_caresep.data.command import bad_input_exits
-from espnet2_caresep.data.files import read_table, write_whole
+from espnet2_caresep.data.files import keyed_directory, read_table, write_whole
 from espnet2_caresep.progress import progress
 
 PARTS = ("query", "mixture", "target", "output")
@@ -75,10 +75,10 @@ def run(args: argparse.Namespace) -> None:
     def score(uid: str) -> float:
         return sdr(load("target", uid)[0], load("output", uid)[0])
 
-    out = Path(args.output_dir)
-    out.mkdir(parents=True, exist_ok=True)
     scores = {uid: score(uid) for uid in progress(uids, "rank")}
     chosen = choose_evenly(scores, args.num_items)
+    # Another choice empties the folder: no picture of an earlier model stays behind.
+    out = keyed_directory(args.output_dir, "\n".join([folder.name, *chosen]))
     ranks = {uid: rank for rank, uid in enumerate(sorted(uids, key=scores.get), 1)}
     sections = []
     for uid in chosen:

@@ -149,6 +149,11 @@ class CaRESeparator:
         target = _on_grid(
             fit_length(samples, mixture.samples.shape[-1]), mixture.samples
         )
+        if not np.isfinite(target).all():
+            raise AudioError(
+                f"{mixture.name}: the output is not finite; are its samples far beyond "
+                "+-1, or the weights damaged?"
+            )
         residual = mixture.samples - target
         if shape is None:
             shape = target.shape if len(target) > 1 else target[0].shape

@@ -151,6 +151,11 @@ def test_bad_queries_are_refused(separator, sound, name):
     assert "\n" not in str(caught.value)
 
 
+def test_output_that_is_not_finite_is_refused(separator, sound):
+    with pytest.raises(ValueError, match="not finite"):
+        separator.separate(1e30 * sound(0), sound(1), 32000)
+
+
 def test_bad_mixtures_are_refused(separator, sound):
     with pytest.raises(ValueError, match="mixture: is shorter than one analysis"):
         separator.separate(np.ones(1, np.float32), sound(1), 32000)
