@@ -5,8 +5,8 @@
 #                          is ready already
 #   setup_env.sh --print   only say which python is used (exit 2 when none is ready)
 #
-# An environment that is given is taken as it is: CARESEP_PYTHON=/path/to/python, or the
-# one of an ESPnet checkout in which this recipe lies (tools/activate_python.sh).
+# An environment that is given by CARESEP_PYTHON=/path/to/python is taken as it is. Inside
+# an ESPnet checkout, path.sh takes the checkout's and does not come here.
 
 set -euo pipefail
 
@@ -17,8 +17,8 @@ constraints=${root}/conf/constraints.txt
 stamp=${venv}/.caresep_ready        # names what the environment was made from
 unfinished=${venv}/.caresep_unfinished
 
-say() { echo "setup_env.sh: $*" >&2; }
-fail() { say "error: $*"; exit 2; }
+say() { echo "setup_env.sh: $*"; }
+fail() { echo "setup_env.sh: error: $*" >&2; exit 2; }
 
 # An interpreter of a version that ESPnet and this package support
 right_version() {
@@ -53,9 +53,6 @@ given_python() { # the interpreter that somebody chose, if any
     if [ -n "${CARESEP_PYTHON:-}" ]; then
         command -v "${CARESEP_PYTHON}" \
             || fail "CARESEP_PYTHON=${CARESEP_PYTHON} is not there"
-    elif [ -e "${root}/tools/activate_python.sh" ]; then
-        # shellcheck disable=SC1091
-        (set +eu; . "${root}/tools/activate_python.sh" >/dev/null; command -v python3)
     fi
 }
 

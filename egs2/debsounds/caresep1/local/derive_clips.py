@@ -112,15 +112,16 @@ def main() -> None:
     parser.add_argument("--unpacked_dir", type=Path, required=True)
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("--nj", type=int, default=2, help="parallel processes")
+    parser.add_argument("--table", type=Path, default=TABLE)
     parser.add_argument("packages", nargs="*", help="only these (default: all)")
     args = parser.parse_args()
     clips = [
         clip
-        for clip in read_clips(packages=args.packages)
+        for clip in read_clips(args.table, args.packages)
         if clip.kind != "file" and (args.unpacked_dir / clip.package).exists()
     ]
     # Clips of another version of the table or of this program are made anew
-    version = TABLE.read_text(encoding="utf-8") + Path(__file__).read_text("utf-8")
+    version = args.table.read_text(encoding="utf-8") + Path(__file__).read_text("utf-8")
     keyed_directory(args.output_dir, version)
     work = partial(make_clip, unpacked=args.unpacked_dir, output_dir=args.output_dir)
     with ProcessPoolExecutor(args.nj) as pool:

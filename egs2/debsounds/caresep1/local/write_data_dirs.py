@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import soundfile
-from corpus_table import Clip, Sources, read_clips
+from corpus_table import TABLE, Clip, Sources, read_clips
 
 from espnet2_caresep.data.command import bad_input_exits
 from espnet2_caresep.data.files import write_table
@@ -82,10 +82,11 @@ def main() -> None:
     parser.add_argument(
         "--labels", default="", help="only these labels, separated by commas (all)"
     )
+    parser.add_argument("--table", type=Path, default=TABLE)
     parser.add_argument("packages", nargs="*", help="only these (default: all)")
     args = parser.parse_args()
     sources = Sources(args.unpacked_dir)
-    clips = choose_labels(read_clips(packages=args.packages), args.labels)
+    clips = choose_labels(read_clips(args.table, args.packages), args.labels)
     found: dict[Clip, Path] = {}
     absent: collections.Counter[str] = collections.Counter()
     for clip in clips:

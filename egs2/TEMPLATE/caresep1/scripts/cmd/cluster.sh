@@ -73,7 +73,11 @@ submit() {
     echo "${0##*/}: $* ${script}" >"${job_dir}/submitted"
     "$@" "${script}" >>"${job_dir}/submitted" 2>&1
     local status=$? number failed=()
-    [ ${status} -eq 0 ] || cat "${job_dir}/submitted" >&2
+    # When no job has run, the fault lies with the submission
+    compgen -G "${job_dir}/status.*" >/dev/null || [ ${status} -eq 0 ] || {
+        cat "${job_dir}/submitted" >&2
+        return 1
+    }
     for ((number = first; number <= last; number++)); do
         # A shared file system may show the file of the last job late
         local tries=10
