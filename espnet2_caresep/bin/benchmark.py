@@ -72,7 +72,7 @@ def measure(args: argparse.Namespace) -> dict:
     import torch
 
     from espnet2_caresep.inference.checkpoint import build_network, read_config
-    from espnet2_caresep.inference.separator import choose_device
+    from espnet2_caresep.inference.device import choose_device
 
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
