@@ -122,7 +122,18 @@ def test_wrong_arguments_end_with_status_2(submit, name, arguments):
     assert done.stderr.startswith(f"{name}: error: ") and done.stderr.count("\n") == 1
 
 
-RESOURCES = "--mem 4G --gpu 2 --num-threads 3 --time 1:00:00 --max_jobs_run 5".split()
+RESOURCES = [
+    "--mem",
+    "4G",
+    "--gpu",
+    "2",
+    "--num-threads",
+    "3",
+    "--time",
+    "1:00:00",
+    "--max_jobs_run",
+    "5",
+]
 
 
 @pytest.mark.parametrize(
@@ -131,20 +142,26 @@ RESOURCES = "--mem 4G --gpu 2 --num-threads 3 --time 1:00:00 --max_jobs_run 5".s
         (
             "slurm.pl",
             "slurm.conf",
-            "--wait --cpus-per-task 3 --array 1-9%5 --mem 4G --time 1:00:00 "
-            "--gres gpu:2 -p fast --constraint=two2",
+            (
+                "--wait --cpus-per-task 3 --array 1-9%5 --mem 4G --time 1:00:00 "
+                "--gres gpu:2 -p fast --constraint=two2"
+            ),
         ),
         (
             "pbs.pl",
             "pbs.conf",
-            "block=true select=1:ncpus=3:ngpus=2:mem=4gb -J 1-9%5 walltime=1:00:00 "
-            "-p fast --constraint=two2",
+            (
+                "block=true select=1:ncpus=3:ngpus=2:mem=4gb -J 1-9%5 walltime=1:00:00 "
+                "-p fast --constraint=two2"
+            ),
         ),
         (
             "queue.pl",
             "queue.conf",
-            "-sync y -t 1-9 -tc 5 -pe smp 3 mem_free=4G h_rt=1:00:00 gpu=2 -p fast "
-            "--constraint=two2",
+            (
+                "-sync y -t 1-9 -tc 5 -pe smp 3 mem_free=4G h_rt=1:00:00 gpu=2 -p fast "
+                "--constraint=two2"
+            ),
         ),
     ],
 )
