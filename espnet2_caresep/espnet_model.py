@@ -4,29 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import contextmanager, nullcontext
-from typing import NamedTuple
 
 import torch
 from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch import Tensor
 
+from espnet2_caresep import batch as batches
 from espnet2_caresep.config import ConfigError
 from espnet2_caresep.extractor import CaRESepExtractor
 from espnet2_caresep.losses import CaRESepLoss
 from espnet2_caresep.validation import separation_figures, tagging_figures
 
 MODES = ("sep", "cls", "cls+sep")
-
-
-class Triplets(NamedTuple):
-    """Rows (input, target, anchor) of a batch; first all of source 1, then source 2."""
-
-    mixture: Tensor  # (R, N)
-    target: Tensor  # (R, N), zeros where the target is absent
-    lengths: Tensor  # (R,) samples
-    anchor: Tensor  # (R, M)
-    anchor_lengths: Tensor  # (R,) samples
 
 
 class ESPnetCaRESepModel(AbsESPnetModel):
@@ -126,10 +116,10 @@ class ESPnetCaRESepModel(AbsESPnetModel):
     # -- the two kinds of step -------------------------------------------------
 
     def _tagging_step(self, batch: dict) -> tuple[Tensor, dict, int]:
-        anchor, lengths = _stack(batch, "enroll_ref")
-        labels = torch.cat([batch[f"label{n}"] for n in _numbers(batch, "enroll_ref")])
+        anchor, lengths = batches.stack(batch, "enroll_ref")
+        labels = batches.labels(batch, "enroll_ref")
         if self.training and self.mixup_alpha > 0:
-            anchor, labels = mixup(anchor, labels, self.mixup_alpha)
+            anchor, labels = batches.mixup(anchor, labels, self.mixup_alpha)
             lengths = torch.full_like(lengths, anchor.shape[1])
         logits = self.tag(anchor, lengths)
         loss, stats = self.loss.tagging(logits, labels)
@@ -138,8 +128,8 @@ class ESPnetCaRESepModel(AbsESPnetModel):
         return loss, stats, len(anchor)
 
     def _separation_step(self, batch: dict) -> tuple[Tensor, dict, int]:
-        triplets = self._triplets(batch)
-        labels = self._labels(batch)
+        triplets = batches.triplets(batch)
+        labels = batches.labels(batch, "speech_ref")
         query, logits = self.embed(
             triplets.anchor,
             triplets.anchor_lengths,
@@ -156,21 +146,6 @@ class ESPnetCaRESepModel(AbsESPnetModel):
             if logits is not None:
                 self.item_figures += tagging_figures(labels, logits)
         return loss, stats, len(batch["speech_mix"])
-
-    def _triplets(self, batch: dict) -> Triplets:
-        numbers = _numbers(batch, "speech_ref")
-        target, lengths = _stack(batch, "speech_ref")
-        anchor, anchor_lengths = _stack(batch, "enroll_ref")
-        mixture = torch.cat(
-            [batch.get(f"speech_mix{n}", batch["speech_mix"]) for n in numbers]
-        )
-        return Triplets(mixture, target, lengths, anchor, anchor_lengths)
-
-    def _labels(self, batch: dict) -> Tensor | None:
-        names = [f"label{n}" for n in _numbers(batch, "speech_ref")]
-        if not all(name in batch for name in names):
-            return None
-        return torch.cat([batch[name] for name in names])
 
     # -- the network -----------------------------------------------------------
 
@@ -214,40 +189,19 @@ class ESPnetCaRESepModel(AbsESPnetModel):
         return torch.autocast("cpu", torch.bfloat16)
 
     def _figures(
-        self, batch: dict, triplets: Triplets, query: Tensor, estimate: Tensor
+        self, batch: dict, triplets: batches.Triplets, query: Tensor, estimate: Tensor
     ) -> list[dict]:
         """Scores of each triplet under the conditions of the paper (section 3.2)."""
         mixture, target, lengths, _, _ = triplets
         figures = {"clean_estimate": self.separate(target, query, lengths)}
-        if len(_numbers(batch, "speech_ref")) == 2:
+        if len(batches.numbers(batch, "speech_ref")) == 2:
             rest = target.roll(len(target) // 2, 0)
             figures["rest"] = rest
             figures["rest_estimate"] = self.separate(rest, query, lengths)
         if "other_ref1" in batch:
-            other, _ = self.embed(*_stack(batch, "other_ref"))
+            other, _ = self.embed(*batches.stack(batch, "other_ref"))
             figures["other_estimate"] = self.separate(mixture, other, lengths)
         return separation_figures(target, estimate, **figures)
-
-
-def mixup(audio: Tensor, labels: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
-    """Mixes each clip with another one of the batch (Zhang et al., "mixup", 2018).
-
-    Args:
-        audio: (R, N) waveforms; they are brought to equal level first, as the network
-            does not see levels.
-        labels: (R, C).
-        alpha: Parameter of the Beta distribution of the proportions.
-
-    Returns:
-        Mixed waveforms and labels.
-    """
-    share = torch.distributions.Beta(alpha, alpha).sample((len(audio), 1))
-    share = share.to(audio)
-    order = torch.randperm(len(audio), device=audio.device)
-    level = audio.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-5)
-    audio = audio / level
-    audio = share * audio + (1 - share) * audio[order]
-    return audio, share * labels + (1 - share) * labels[order]
 
 
 @contextmanager
@@ -261,20 +215,3 @@ def frozen(module: torch.nn.Module):
     finally:
         for part in training:
             part.training = True
-
-
-def _numbers(batch: dict, prefix: str) -> list[int]:
-    return [n for n in (1, 2) if f"{prefix}{n}" in batch]
-
-
-def _stack(batch: dict, prefix: str) -> tuple[Tensor, Tensor]:
-    """Waveforms prefix1 and prefix2 below each other, padded to a common length."""
-    names = [f"{prefix}{n}" for n in _numbers(batch, prefix)]
-    size = max(batch[name].shape[1] for name in names)
-    audio = torch.cat(
-        [
-            torch.nn.functional.pad(batch[name], (0, size - batch[name].shape[1]))
-            for name in names
-        ]
-    )
-    return audio, torch.cat([batch[f"{name}_lengths"] for name in names])

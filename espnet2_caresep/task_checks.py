@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import torch
 import yaml
 from espnet2.tasks import abs_task
 
@@ -77,6 +78,15 @@ def _check_confs(task, args: argparse.Namespace) -> None:
     if args.scheduler is not None:
         scheduler = abs_task.scheduler_classes[args.scheduler]
         check_keys("scheduler_conf", args.scheduler_conf, scheduler, GIVEN["scheduler"])
+    if args.ema_decay is not None and not 0 <= args.ema_decay < 1:
+        raise ConfigError(
+            f"--ema_decay must be at least 0 and below 1, got {args.ema_decay}"
+        )
+    if args.ngpu > torch.cuda.device_count():
+        raise ConfigError(
+            f"--ngpu {args.ngpu}: this machine has {torch.cuda.device_count()} CUDA "
+            "devices; --ngpu 0 trains on CPU"
+        )
     if args.iterator_type not in ("sequence", "category"):
         raise ConfigError(
             f"iterator_type must be sequence or category, got {args.iterator_type}: "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import logging
 import os
 import time
@@ -15,11 +16,20 @@ import numpy as np
 import torch
 from espnet2.torch_utils.safe_torch_load import safe_torch_load
 from espnet2.train.reporter import Reporter
-from espnet2.train.trainer import Trainer
+from espnet2.train.trainer import Trainer, TrainerOptions
+from espnet2.utils.build_dataclass import build_dataclass
 
+from espnet2_caresep.ema import WeightAverage
 from espnet2_caresep.validation import epoch_scores
 
 logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass
+class CaRESepTrainerOptions(TrainerOptions):
+    """ESPnet's trainer options and ours."""
+
+    ema_decay: float | None
 
 
 class CaRESepTrainer(Trainer):
@@ -29,13 +39,35 @@ class CaRESepTrainer(Trainer):
       of the class), ``clean_sdr``, ``silence_sdr`` (means over items in dB) and
       ``mAP``, which ``--best_model_criterion`` can name;
     - a line for people per log interval and per epoch;
+    - ``--ema_decay``: validation and model files use averaged weights;
     - files that appear whole, so that a training killed at any moment resumes.
     """
 
+    max_epoch: int
+    average: WeightAverage | None
+
     @classmethod
-    def run(cls, *, trainer_options, distributed_option, **kwargs) -> None:
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        """Adds the options of this trainer."""
+        parser.add_argument(
+            "--ema_decay",
+            type=float,
+            default=None,
+            help="Validate and save an exponential moving average of the weights, of "
+            "which each step keeps this share (such as 0.999)",
+        )
+
+    @classmethod
+    def build_options(cls, args: argparse.Namespace) -> CaRESepTrainerOptions:
+        """The options of ESPnet's trainer and of this one."""
+        return build_dataclass(CaRESepTrainerOptions, args)
+
+    @classmethod
+    def run(cls, *, optimizers, trainer_options, distributed_option, **kwargs) -> None:
         """Trains to the last epoch; see ESPnet's Trainer."""
         cls.max_epoch = trainer_options.max_epoch
+        decay = trainer_options.ema_decay
+        cls.average = None if decay is None else WeightAverage(optimizers, decay)
         first = not distributed_option.distributed or distributed_option.dist_rank == 0
         if first and trainer_options.resume:
             complete_last_epoch(
@@ -43,6 +75,7 @@ class CaRESepTrainer(Trainer):
             )
         with whole_files():
             super().run(
+                optimizers=optimizers,
                 trainer_options=trainer_options,
                 distributed_option=distributed_option,
                 **kwargs,
@@ -51,6 +84,8 @@ class CaRESepTrainer(Trainer):
     @classmethod
     def train_one_epoch(cls, *, iterator, reporter, options, **kwargs) -> bool:
         """One epoch; see ESPnet's Trainer."""
+        if cls.average is not None:
+            cls.average.to_training()
         iterator = Progress(iterator, reporter, options, cls.max_epoch)
         return super().train_one_epoch(
             iterator=iterator, reporter=reporter, options=options, **kwargs
@@ -61,6 +96,8 @@ class CaRESepTrainer(Trainer):
         cls, *, model, iterator, reporter, options, distributed_option
     ) -> None:
         """Losses and scores of the validation set."""
+        if cls.average is not None:
+            cls.average.to_average()
         core = getattr(model, "module", model)
         core.item_figures = []
         try:

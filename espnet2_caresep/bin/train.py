@@ -36,7 +36,8 @@ def main(cmd: Sequence[str] | None = None) -> None:
     try:
         CaRESepTask.main(cmd=cmd)
     except ConfigError as error:
-        message = str(error)
+        # From a data-loading process it comes with that process's traceback.
+        message = str(error).splitlines()[-1].rpartition("ConfigError: ")[2]
     except yaml.YAMLError as error:
         message = "the configuration is not YAML: " + " ".join(str(error).split())
     else:

@@ -175,8 +175,16 @@ class PairMixingPreprocessor(AbsPreprocessor):
         return clip, cls, segment
 
     def _tagging_example(self, uid: str, rng) -> dict[str, np.ndarray]:
-        clip, _, segment = self._first(uid, rng)
-        return {"enroll_ref1": segment, "label1": self.pool.multi_hot(clip)}
+        """Two clips without regard to each other, so that a batch has two rows per
+        example in every mode."""
+        clip1, _, segment1 = self._first(uid, rng)
+        clip2, _, segment2 = self._read(rng, lambda: self.pool.draw(rng, self.balance))
+        return {
+            "enroll_ref1": segment1,
+            "enroll_ref2": segment2,
+            "label1": self.pool.multi_hot(clip1),
+            "label2": self.pool.multi_hot(clip2),
+        }
 
     def _pair(self, uid: str, rng) -> dict[str, np.ndarray]:
         clip1, cls1, segment1 = self._first(uid, rng)

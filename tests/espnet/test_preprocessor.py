@@ -143,8 +143,8 @@ def test_levels(make):
 
 def test_tagging_needs_anchors_and_labels_only(make):
     for example in examples(make(mode="cls"), 5):
-        assert set(example) == {"enroll_ref1", "label1"}
-        assert example["enroll_ref1"].shape == (SAMPLES,)
+        assert set(example) == {"enroll_ref1", "enroll_ref2", "label1", "label2"}
+        assert example["enroll_ref2"].shape == (SAMPLES,)
 
 
 def test_segments_are_energetic_and_short_clips_padded(tmp_path):

@@ -1,6 +1,7 @@
 """What the training command says of mistakes: one line, exit status 2."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -30,6 +31,7 @@ def test_an_unknown_key_through_the_real_command(training, tmp_path):
     result = subprocess.run(
         [sys.executable, "-m", "espnet2_caresep.bin.train", *command],
         capture_output=True,
+        check=False,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
@@ -136,3 +138,25 @@ def test_init_files_that_do_not_fit(training, tmp_path, capsys):
     torch.save({"a": torch.ones(1)}, path)
     message = complaint(capsys, training(tmp_path / "exp", "--init_param", str(path)))
     assert f"--init_param {path}: none of the 1 weights fits the model" in message
+
+
+def test_clips_that_cannot_be_used(training, corpus, tmp_path, capsys):
+    source = tmp_path / "source"
+    shutil.copytree(corpus / "train", source)
+    paths = read_table(source / "wav.scp")
+    write_table(source / "wav.scp", {uid: "gone.wav" for uid in paths})
+    # The error comes from another process, out of a traceback of several lines.
+    command = training(
+        tmp_path / "exp",
+        num_workers=1,
+        preprocessor_conf={"source_dir": str(source), "max_retries": 3},
+    )
+    message = complaint(capsys, command)
+    assert message.startswith("train: error: 4 clips in a row cannot be used, the last")
+    assert "gone.wav: cannot be read as audio" in message
+
+
+def test_a_machine_without_gpus(training, tmp_path, capsys):
+    gpus = torch.cuda.device_count() + 1
+    message = complaint(capsys, training(tmp_path / "exp", "--ngpu", str(gpus)))
+    assert f"--ngpu {gpus}: this machine has {gpus - 1}" in message

@@ -28,8 +28,10 @@ def reported(output_dir):
     return weights(output_dir / "checkpoint.pth")["reporter"]["stats"]
 
 
-def test_a_resumed_training_is_the_same_training(training, tmp_path, caplog):
-    steps = {"scheduler": "warmup_cosine", "scheduler_conf": {"total_steps": 9}}
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_a_resumed_training_is_the_same_training(training, tmp_path, caplog, ema):
+    steps = {"ema_decay": ema}
+    steps |= {"scheduler": "warmup_cosine", "scheduler_conf": {"total_steps": 9}}
     main(training(tmp_path / "whole", max_epoch=3, **steps))
     main(training(tmp_path / "parts", max_epoch=2, **steps))
     caplog.clear()
