@@ -180,6 +180,16 @@ def test_schedulers_get_the_resources_and_the_options_of_the_site(
     assert "-p slow" in submit(name, "JOB=1:2", "JOB.log", "true").called
 
 
+@pytest.mark.parametrize("name", ["slurm.pl", "pbs.pl", "queue.pl"])
+def test_a_refused_submission_is_one_line_with_the_reason(submit, tools, name):
+    refuse = "#!/bin/sh\necho 'hm'\necho 'no such partition: gpu' >&2\nexit 1\n"
+    tools("sbatch", refuse)
+    tools("qsub", refuse)
+    done = submit(name, "a.log", "true")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "took no job: no such partition: gpu" in done.stderr
+
+
 def test_slurm_gets_nodes_for_distributed_training(submit):
     done = submit("slurm.pl", "--num_nodes", "2", "--gpu", "4", "a.log", "srun", "x")
     assert "--nodes 2 --ntasks-per-node 1" in done.called

@@ -81,7 +81,7 @@ key_of() {
         for file in "$@"; do
             case ${file} in
                 *.pth | *.zip) stat -L -c '%n %s %Y' "${file}" ;;
-                *) cat "${file}" ;;
+                *) if [ -e "${file}" ]; then cat "${file}"; else echo "no ${file}"; fi ;;
             esac
         done
     } | sha256sum | cut -d' ' -f1

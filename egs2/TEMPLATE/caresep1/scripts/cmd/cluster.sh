@@ -74,10 +74,9 @@ submit() {
     "$@" "${script}" >>"${job_dir}/submitted" 2>&1
     local status=$? number failed=()
     # When no job has run, the fault lies with the submission
-    compgen -G "${job_dir}/status.*" >/dev/null || [ ${status} -eq 0 ] || {
-        cat "${job_dir}/submitted" >&2
-        return 1
-    }
+    compgen -G "${job_dir}/status.*" >/dev/null || [ ${status} -eq 0 ] \
+        || job_fail "$1 took no job: $(tail -n 1 "${job_dir}/submitted") (all it says:" \
+                    "${job_dir}/submitted)"
     for ((number = first; number <= last; number++)); do
         # A shared file system may show the file of the last job late
         local tries=10
