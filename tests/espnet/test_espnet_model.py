@@ -70,7 +70,7 @@ def test_what_each_mode_reports_and_trains(mode, parts, without_gradient):
 def test_a_pair_is_two_triplets_with_their_own_queries():
     model = build("sep", perturb=True).eval()
     batch = make_batch()
-    loss, stats, _ = model(**batch)
+    loss, _, _ = model(**batch)
     network = model.extractor.network
     by_hand = []
     for n in (1, 2):

@@ -3,6 +3,7 @@
 import io
 import logging
 import re
+import shutil
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import yaml
 from synthetic import CLASSES
 
 from espnet2_caresep.bin.train import main
+from espnet2_caresep.data.files import read_table, write_table
 from espnet2_caresep.task import CaRESepTask
 from espnet2_caresep.trainer import complete_last_epoch, whole_files
 
@@ -189,3 +191,29 @@ def test_print_config_shows_every_option(monkeypatch):
     assert config["loss_conf"]["sdr_threshold"] == 30
     assert config["model_conf"]["query_grad"] is True
     assert config["optim"] == "adamw"
+
+
+def test_the_category_iterator_chooses_the_examples(training, corpus, tmp_path):
+    source = tmp_path / "train"
+    shutil.copytree(corpus / "train", source)
+    utterances = {}
+    for uid, labels in read_table(source / "labels").items():
+        for label in labels.split():
+            utterances.setdefault(label, []).append(uid)
+    table = {label: " ".join(uids) for label, uids in utterances.items()}
+    write_table(source / "category2utt", table)
+    command = training(
+        tmp_path / "exp",
+        *("--train_shape_file", str(source / "utt2num_samples")),
+        mode="sep",
+        max_epoch=1,
+        iterator_type="category",
+        batch_type="catpow",
+        batch_bins=100000,
+        valid_iterator_type="sequence",
+        valid_batch_type="unsorted",
+        preprocessor_conf={"source_dir": str(source), "balance": "utterance"},
+    )
+    data = f"{corpus}/train/wav.scp"
+    main([word.replace(data, f"{source}/wav.scp") for word in command])
+    assert "mixture_sdr" in reported(tmp_path / "exp")[1]["valid"]
