@@ -1,6 +1,10 @@
 """Stages: what they miss, what they make, and what they do not make twice."""
 
+import os
 import shutil
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -138,3 +142,20 @@ def test_a_corrupt_clip_is_counted_and_named(run, recipe):
     assert "1 of 6 clips of data/train cannot be used" in error.stderr
     assert "skipped 1 of 6 clips (1 unreadable): zz_broken" in error.stdout
     assert not (recipe / "dump/raw/org/train/wav.scp").exists()
+
+
+def test_told_to_end_it_ends_at_once_and_leaves_no_mark(recipe):
+    (recipe / "local/data.sh").write_text("#!/bin/bash\ntouch begun\nexec sleep 60\n")
+    driver = subprocess.Popen(
+        ["./caresep.sh", "--stop_stage", "1"],
+        cwd=recipe,
+        env={**os.environ, "CARESEP_PYTHON": sys.executable},
+        stdout=subprocess.DEVNULL,
+    )
+    for _ in range(200):
+        if (recipe / "begun").exists():
+            break
+        time.sleep(0.1)
+    driver.terminate()
+    assert driver.wait(timeout=10) == 143
+    assert not (recipe / "data/.done").exists()

@@ -100,9 +100,12 @@ mark_done() { # mark_done MARK KEY
 
 # ---- running ----
 
-run() { # run COMMAND...: its status is that of the recipe
+# run COMMAND...: a failure ends the recipe with its status. In the background, because
+# the shell would heed a signal only after a command in the foreground.
+run() {
     worked=true
-    "$@" || exit $?
+    "$@" &
+    wait $! || exit $?
 }
 
 # split_keys FILE N DIR: DIR/keys.1 ... DIR/keys.N

@@ -1,5 +1,5 @@
 # Stages 7, 8 and 11: separation and tagging of the test sets, scores, the zip file.
-# shellcheck shell=bash disable=SC2154 # the options are the driver's
+# shellcheck shell=bash disable=SC2034,SC2154 # the options are the driver's
 
 need_model() {
     need "${caresep_exp}/config.yaml" 6
@@ -56,7 +56,8 @@ infer_set() { # infer_set SET separate|tag
         --output_dir "${output}/output.JOB" ${inference_args} &
     local pid=$!
     watch_count "$1" "${total}" "${pid}" count_outputs "${output}"
-    run wait "${pid}"
+    wait "${pid}" || exit $?
+    worked=true
     merge_outputs "$2" "${output}" "${jobs}"
     mark_done "${mark}" "${key}"
     log "$1: $((total - $(wc -l <"${output}/skipped"))) of ${total} items"

@@ -103,14 +103,16 @@ train_one() { # train_one CONFIG EXP ARGUMENTS [--init_param ...]
         --train_shape_file "${stats_dir}/train/speech_ref1_shape" \
         --valid_shape_file "${stats_dir}/valid/speech_mix_shape" \
         --output_dir "${exp}" "$@" ${arguments} >"${exp}/launch.log" 2>&1 &
-    local pid=$!
-    show_training "${exp}/train.log" "${pid}"
+    local pid=$! watcher
+    worked=true
+    show_training "${exp}/train.log" "${pid}" &
+    watcher=$!
     if ! wait "${pid}"; then
         local last=${exp}/train.log
         [ -s "${last}" ] || last=${exp}/launch.log
-        run explain_failure "${last}"
+        explain_failure "${last}" || exit $?
     fi
-    worked=true
+    wait "${watcher}" || true
     mark_done "${mark}" "${key}"
 }
 
