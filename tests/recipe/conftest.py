@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from packages import python
 from places import AUDIO, LABELS, TEMPLATE
 
 DATA_SH = """#!/usr/bin/env bash
@@ -94,3 +95,20 @@ def copy_of_setup(tmp_path):
     (clone / "conf/constraints.txt").write_text("numpy==2.0\n")
     (clone / "setup.py").write_text("# as it is today\n")
     return clone
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    """Where built packages lie."""
+    folder = tmp_path / "shelf"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def unpack(shelf, tmp_path):
+    def unpack(*packages, status=0):
+        options = ["--deb_dir", shelf, "--output_dir", tmp_path / "unpacked"]
+        return python("unpack_packages.py", *options, *packages, status=status)
+
+    return unpack
