@@ -114,7 +114,7 @@ class BandMerge(nn.Module):
             for k in range(0, num_bands, 8)
         ]
         self.weights = nn.ParameterList(
-            torch.randn(end - start, in_channels, width) / in_channels**0.5
+            0.02 * torch.randn(end - start, in_channels, width)
             for start, end, width in self.runs
         )
         self.biases = nn.ParameterList(

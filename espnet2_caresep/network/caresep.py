@@ -97,7 +97,7 @@ class CaRESep(nn.Module):
         self.fold = Fold(segment_frames, num_bands, pieces)
         self.encoder = Encoder(
             band_channels,
-            band_channels if query_spectrum else 0,
+            QuerySpectrum.hint_channels if query_spectrum else 0,
             self.fold.size,
             embed_dim,
             depths,
@@ -120,7 +120,7 @@ class CaRESep(nn.Module):
         )
         self.merge = BandMerge(bins, num_bands, sample_rate, mask_dim)
         self.spectrum = (
-            QuerySpectrum(bins, num_bands, sample_rate, band_channels, mask_dim)
+            QuerySpectrum(bins, num_bands, sample_rate, mask_dim)
             if query_spectrum
             else None
         )
@@ -233,18 +233,20 @@ class CaRESep(nn.Module):
         pooled, query_log_power = query.split(
             [self.pooled_dim, self.query_dim - self.pooled_dim], -1
         )
-        hint, hint_image = None, None
+        hint = None
         if self.spectrum is not None:
-            hint = self.spectrum.hint(query_log_power)
-            hint_image = self.fold(hint[:, None] * valid[..., None, None])
-        x, skips = self.encoder(self._image(power, valid), pooled, hint_image)
+            mean = mean_log_power(power, frames)
+            prior, shown = self.spectrum(query_log_power, mean, self.merge)
+            hint = self.fold(shown[:, None] * valid[..., None, None])
+        x, skips = self.encoder(self._image(power, valid), pooled, hint)
         bands = self.fold.unfold(self.decoder(x, skips, pooled))
-        if self.spectrum is None:
-            return self.merge(bands).float().sigmoid()
-        bands = bands + self.spectrum.to_mask(hint)[:, None]
-        mean = mean_log_power(power, frames)
-        prior = self.spectrum.prior(bands, self.merge, query_log_power, power, mean)
-        return (self.merge(bands).float() + prior).sigmoid()
+        logits = self.merge(bands).float()
+        if self.spectrum is not None:
+            logits = logits + prior[:, None]
+            logits = logits + self.spectrum.refinement(
+                bands, self.merge, query_log_power, mean, power
+            )
+        return logits.sigmoid()
 
     def _power(self, spectrum: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Power (B, segment_frames, F) at unit mean, and which frames are valid."""

@@ -5,13 +5,17 @@ layers (section 2.1). Pooling after many LayerNorms loses the envelope of the qu
 spectrum, so a query may carry that spectrum as well: :class:`QuerySpectrum`.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from .band_split import BandMerge, BandSplit
 
 FLOOR = 1e-6  # power added before logarithms; white noise of the input's level has 1
-LIMIT = 8.0  # nepers of power, 35 dB: beyond that a comparison tells nothing more
+SHARES = (1e-4, 0.98)  # range of a share of power before its logit is taken
+START_TRUST = 0.7  # between an own clip's 1 and what suits another clip, about a half
+SHOWN_SCALE = 4.0  # logits of this size are shown to the encoder as 1
 
 
 class QueryProjection(nn.Module):
@@ -44,68 +48,114 @@ def mean_log_power(power: Tensor, frames: Tensor) -> Tensor:
 class QuerySpectrum(nn.Module):
     """The query's mean spectrum beside its embedding (ours, not the paper's).
 
-    It enters twice. As a hint: its bands, like a picture that does not change in
-    time, are one more input of the encoder and the mask. As a prior: the differences
-    in dB between the query's spectrum and the mixture's, its mean and each frame, are
-    added to the mask's logits with weights that the network sets for each band and
-    frame. A query that is the target itself deserves large weights, another clip of
-    its class small ones.
+    A small network compares the mean spectra of query and mixture, band by band, and
+    gives a prior of the mask that does not change in time: the share of the mixture's
+    power that the query's spectrum explains, trusted as far as the two spectra suggest.
+    A query that is the target itself deserves all trust, another clip of its class
+    less. The prior and the query's spectrum are shown to the encoder as pictures, and
+    the prior is added to the mask's logits.
 
     Args:
         num_bins: Bins of the spectrum, F.
         num_bands: Bands, K.
         sample_rate: Sampling rate in Hz.
-        channels: Features per band of the hint.
         mask_dim: Channels per band and frame that the mask is read from.
+        hidden: Hidden units of the comparison.
+        dropout: Dropout of the hidden units.
     """
+
+    hint_channels = 2
 
     def __init__(
         self,
         num_bins: int,
         num_bands: int,
         sample_rate: int,
-        channels: int,
         mask_dim: int,
+        hidden: int = 128,
+        dropout: float = 0.2,
     ):
         super().__init__()
-        self.split = BandSplit(num_bins, num_bands, sample_rate, channels)
-        self.norm = nn.BatchNorm1d(num_bands * channels)
-        self.to_mask = nn.Linear(channels, mask_dim, bias=False)
-        nn.init.zeros_(self.to_mask.weight)
-        self.weights = nn.Linear(mask_dim, 2)
-        nn.init.zeros_(self.weights.weight)
-        # Start from the static mask, whose logit is the difference of mean spectra.
-        with torch.no_grad():
-            self.weights.bias.copy_(torch.tensor([1.0, 0.0]))
+        self.split = BandSplit(num_bins, num_bands, sample_rate)
+        self.compare = nn.Sequential(
+            nn.Linear(3 * num_bands, hidden),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, hidden),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, 2 * num_bands),
+        )
+        self.refine = nn.Linear(mask_dim, 2)
+        for layer in (self.compare[-1], self.refine):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        # The first half of the outputs is trust in the share: start from a static mask.
+        nn.init.constant_(self.compare[-1].bias[:num_bands], START_TRUST)
 
-    def hint(self, spectrum: Tensor) -> Tensor:
-        """Query log spectrum (B, F) -> bands (B, K, C)."""
-        bands = self.split(spectrum)
-        return self.norm(bands.flatten(1)).view_as(bands)
+    def forward(
+        self, query: Tensor, mixture: Tensor, merge: BandMerge
+    ) -> tuple[Tensor, Tensor]:
+        """Compares mean spectra.
 
-    def prior(
+        Args:
+            query: (B, F) log mean power of the query.
+            mixture: (B, F) log mean power of the mixture.
+            merge: Knows which bins a band covers.
+
+        Returns:
+            Prior logits (B, F), and what the encoder is shown, (B, K, 2).
+        """
+        of_query, of_mixture = (
+            _centred(self.split(x)[..., 0]) for x in (query, mixture)
+        )
+        bands = torch.cat([of_query, of_mixture, of_query - of_mixture], -1)
+        trust, offset = self.compare(bands).float().chunk(2, -1)
+        share = _share_logit(query - mixture)
+        prior = merge.spread(trust) * share + merge.spread(offset)
+        shown = self.split(prior)[..., 0] / SHOWN_SCALE
+        return prior, torch.stack([of_query, shown], -1)
+
+    def refinement(
         self,
         bands: Tensor,
         merge: BandMerge,
-        spectrum: Tensor,
+        query: Tensor,
+        mixture: Tensor,
         power: Tensor,
-        mean: Tensor,
     ) -> Tensor:
-        """What comparing spectra adds to the mask's logits.
+        """Changes of the prior in time.
+
+        The decoder sets for each band and frame how much more to trust the share in the
+        means, and how much the share in this frame.
 
         Args:
             bands: (B, T, K, mask_dim) the decoder's output.
             merge: Knows which bins a band covers.
-            spectrum: (B, F) log mean power of the query.
+            query: (B, F) log mean power of the query.
+            mixture: (B, F) log mean power of the mixture.
             power: (B, T, F) power of the mixture.
-            mean: (B, F) log mean power of the mixture.
 
         Returns:
             Logits (B, T, F).
         """
-        of_mean, of_frame = self.weights(bands).float().unbind(-1)
-        against_mean = (spectrum - mean).clamp(-LIMIT, LIMIT)[:, None]
-        against_frame = spectrum[:, None] - torch.log(power + FLOOR)
-        return merge.spread(of_mean) * against_mean + merge.spread(
-            of_frame
-        ) * against_frame.clamp(-LIMIT, LIMIT)
+        in_means, in_frame = self.refine(bands).float().unbind(-1)
+        share_of_mean = _share_logit(query - mixture)[:, None]
+        share_of_frame = _share_logit(query[:, None] - torch.log(power + FLOOR))
+        return (
+            merge.spread(in_means) * share_of_mean
+            + merge.spread(in_frame) * share_of_frame
+        )
+
+
+def _centred(log_power: Tensor) -> Tensor:
+    """Log power between the floor and that of white noise, mapped to -1..1."""
+    return 1 - 2 * log_power / math.log(FLOOR)
+
+
+def _share_logit(log_ratio: Tensor) -> Tensor:
+    """Log ratio of two spectra at unit level -> logit of the share of power.
+
+    Before anything is known of the levels, half of the mixture's power is the target's.
+    """
+    return torch.logit((log_ratio.clamp(max=math.log(2)).exp() / 2).clamp(*SHARES))

@@ -95,7 +95,7 @@ def test_zero_projections_hide_the_query_from_the_encoder(query_spectrum):
     torch.manual_seed(0)
     net = CaRESep(**TINY, query_spectrum=query_spectrum).eval()
     image = torch.randn(2, 1, *net.fold.size)
-    hint = torch.randn_like(image) if query_spectrum else None
+    hint = torch.randn(2, 2, *net.fold.size) if query_spectrum else None
     query = torch.randn(2, net.pooled_dim)
     with torch.no_grad():
         plain, plain_skips = net.encoder(image)
