@@ -120,9 +120,7 @@ class CaRESep(nn.Module):
         )
         self.merge = BandMerge(bins, num_bands, sample_rate, mask_dim)
         self.spectrum = (
-            QuerySpectrum(bins, num_bands, sample_rate, mask_dim)
-            if query_spectrum
-            else None
+            QuerySpectrum(bins, num_bands, sample_rate) if query_spectrum else None
         )
 
     # Waveforms in, results out ----------------------------------------------------
@@ -241,12 +239,7 @@ class CaRESep(nn.Module):
         x, skips = self.encoder(self._image(power, valid), pooled, hint)
         bands = self.fold.unfold(self.decoder(x, skips, pooled))
         logits = self.merge(bands).float()
-        if self.spectrum is not None:
-            logits = logits + prior[:, None]
-            logits = logits + self.spectrum.refinement(
-                bands, self.merge, query_log_power, mean, power
-            )
-        return logits.sigmoid()
+        return (logits if hint is None else logits + prior[:, None]).sigmoid()
 
     def _power(self, spectrum: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Power (B, segment_frames, F) at unit mean, and which frames are valid."""

@@ -15,7 +15,8 @@ from .band_split import BandMerge, BandSplit
 FLOOR = 1e-6  # power added before logarithms; white noise of the input's level has 1
 SHARES = (1e-4, 0.98)  # range of a share of power before its logit is taken
 START_TRUST = 0.7  # between an own clip's 1 and what suits another clip, about a half
-SHOWN_SCALE = 4.0  # logits of this size are shown to the encoder as 1
+SHOWN_SCALE = 4.0  # logits and excesses of this size are shown as 1
+EXCESS = 0.3  # nepers of power, 1.3 dB: more than the spread of an own clip's spectrum
 
 
 class QueryProjection(nn.Module):
@@ -52,14 +53,13 @@ class QuerySpectrum(nn.Module):
     gives a prior of the mask that does not change in time: the share of the mixture's
     power that the query's spectrum explains, trusted as far as the two spectra suggest.
     A query that is the target itself deserves all trust, another clip of its class
-    less. The prior and the query's spectrum are shown to the encoder as pictures, and
-    the prior is added to the mask's logits.
+    less. The prior and the query's spectrum are shown to the encoder as pictures that
+    do not change in time, and the prior is added to the mask's logits.
 
     Args:
         num_bins: Bins of the spectrum, F.
         num_bands: Bands, K.
         sample_rate: Sampling rate in Hz.
-        mask_dim: Channels per band and frame that the mask is read from.
         hidden: Hidden units of the comparison.
         dropout: Dropout of the hidden units.
     """
@@ -71,14 +71,13 @@ class QuerySpectrum(nn.Module):
         num_bins: int,
         num_bands: int,
         sample_rate: int,
-        mask_dim: int,
-        hidden: int = 128,
-        dropout: float = 0.2,
+        hidden: int = 256,
+        dropout: float = 0.4,
     ):
         super().__init__()
         self.split = BandSplit(num_bins, num_bands, sample_rate)
         self.compare = nn.Sequential(
-            nn.Linear(3 * num_bands, hidden),
+            nn.Linear(4 * num_bands + 2, hidden),
             nn.GELU(),
             nn.Dropout(dropout),
             nn.Linear(hidden, hidden),
@@ -86,10 +85,8 @@ class QuerySpectrum(nn.Module):
             nn.Dropout(dropout),
             nn.Linear(hidden, 2 * num_bands),
         )
-        self.refine = nn.Linear(mask_dim, 2)
-        for layer in (self.compare[-1], self.refine):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        nn.init.zeros_(self.compare[-1].weight)
+        nn.init.zeros_(self.compare[-1].bias)
         # The first half of the outputs is trust in the share: start from a static mask.
         nn.init.constant_(self.compare[-1].bias[:num_bands], START_TRUST)
 
@@ -109,43 +106,21 @@ class QuerySpectrum(nn.Module):
         of_query, of_mixture = (
             _centred(self.split(x)[..., 0]) for x in (query, mixture)
         )
-        bands = torch.cat([of_query, of_mixture, of_query - of_mixture], -1)
-        trust, offset = self.compare(bands).float().chunk(2, -1)
+        # What the query has and the mixture lacks: the target's own clip has none.
+        excess = (query - mixture - math.log(2)).clamp(min=0)
+        bands = [
+            of_query,
+            of_mixture,
+            of_query - of_mixture,
+            self.split(excess)[..., 0] / SHOWN_SCALE,
+            excess.mean(-1, keepdim=True),
+            (excess > EXCESS).float().mean(-1, keepdim=True) * SHOWN_SCALE,
+        ]
+        trust, offset = self.compare(torch.cat(bands, -1)).float().chunk(2, -1)
         share = _share_logit(query - mixture)
         prior = merge.spread(trust) * share + merge.spread(offset)
         shown = self.split(prior)[..., 0] / SHOWN_SCALE
         return prior, torch.stack([of_query, shown], -1)
-
-    def refinement(
-        self,
-        bands: Tensor,
-        merge: BandMerge,
-        query: Tensor,
-        mixture: Tensor,
-        power: Tensor,
-    ) -> Tensor:
-        """Changes of the prior in time.
-
-        The decoder sets for each band and frame how much more to trust the share in the
-        means, and how much the share in this frame.
-
-        Args:
-            bands: (B, T, K, mask_dim) the decoder's output.
-            merge: Knows which bins a band covers.
-            query: (B, F) log mean power of the query.
-            mixture: (B, F) log mean power of the mixture.
-            power: (B, T, F) power of the mixture.
-
-        Returns:
-            Logits (B, T, F).
-        """
-        in_means, in_frame = self.refine(bands).float().unbind(-1)
-        share_of_mean = _share_logit(query - mixture)[:, None]
-        share_of_frame = _share_logit(query[:, None] - torch.log(power + FLOOR))
-        return (
-            merge.spread(in_means) * share_of_mean
-            + merge.spread(in_frame) * share_of_frame
-        )
 
 
 def _centred(log_power: Tensor) -> Tensor:

@@ -31,7 +31,9 @@ while [ $# -gt 0 ]; do
     esac
 done
 
-options=(--ngpu 0 --fs 32k --corpus debsounds)
+# Weights that do best where the query is another clip of the class, what users have
+options=(--ngpu 0 --fs 32k --corpus debsounds
+         --inference_model valid.mixture_sdr_other.best.pth)
 if ${mini}; then
     options+=(
         --datadir mini/data --dumpdir mini/dump --expdir mini/exp
