@@ -86,8 +86,10 @@ parse_options "${BASH_SOURCE[0]}" "$@"
 
 [[ ${fs} =~ ^[1-9][0-9]*k?$ ]] || fail "--fs must be a rate such as 32k or 44100, got ${fs}"
 fs_hz=${fs/%k/000}
-nj=${nj:-$(nproc)}
-inference_nj=${inference_nj:-$(nproc)}
+# nproc would answer OMP_NUM_THREADS, which path.sh sets to 1
+cores=$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
+nj=${nj:-${cores}}
+inference_nj=${inference_nj:-${cores}}
 for name in nj inference_nj num_nodes; do
     [[ ${!name} =~ ^[1-9][0-9]*$ ]] || fail "--${name} must be 1 or more, got ${!name}"
 done

@@ -92,7 +92,7 @@ train_one() { # train_one CONFIG EXP ARGUMENTS [--init_param ...]
     local threads=${train_threads}
     if [ -z "${threads}" ]; then
         threads=1
-        [ "${ngpu}" -eq 0 ] && threads=$(nproc)
+        [ "${ngpu}" -eq 0 ] && threads=${cores}
     fi
     # shellcheck disable=SC2086 # several words are meant
     OMP_NUM_THREADS=${threads} MKL_NUM_THREADS=${threads} python3 -m espnet2.bin.launch \
