@@ -8,9 +8,7 @@ two items, one for each source as the target.
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -24,26 +22,7 @@ from espnet2_caresep.data.files import (
     write_whole,
 )
 from espnet2_caresep.data.mixing import energy, mix_pair, read_segment
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One line of a list; starts and length in seconds."""
-
-    pair: str
-    source1: str
-    start1: float
-    source2: str
-    start2: float
-    other1: str
-    other1_start: float
-    other2: str
-    other2_start: float
-    seconds: float
-
-    def uids(self) -> tuple[str, str, str, str]:
-        """Returns the clips that the pair needs."""
-        return self.source1, self.source2, self.other1, self.other2
+from espnet2_caresep.data.pairs import Pair, read_pairs
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -70,35 +49,6 @@ def get_parser() -> argparse.ArgumentParser:
         help="stop if more than this share of the pairs needs clips that are missing",
     )
     return parser
-
-
-def read_pairs(path: Path) -> list[Pair]:
-    """Reads a list of pairs.
-
-    Raises:
-        ValueError: If it is missing, empty or damaged.
-    """
-    columns = [field.name for field in fields(Pair)]
-    pairs = []
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-            if reader.fieldnames != columns:
-                raise ValueError(f"{path}: the columns must be {' '.join(columns)}")
-            for row in reader:
-                numbers = {
-                    name: float(row[name])
-                    for name in columns
-                    if "start" in name or name == "seconds"
-                }
-                pairs.append(Pair(**{**row, **numbers}))
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
-    except TypeError as error:
-        raise ValueError(f"{path}:{len(pairs) + 2}: has missing columns") from error
-    if not pairs:
-        raise ValueError(f"{path}: holds no pair")
-    return pairs
 
 
 def usable_pairs(pairs: list[Pair], known: Iterable[str], max_skip_share: float):

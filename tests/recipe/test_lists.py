@@ -1,12 +1,22 @@
 """The committed table and lists: what makes scores on them mean something."""
 
-import csv
+import random
 import sys
 
 import pytest
-from places import DEBSOUNDS
+from hypothesis import given
+from hypothesis import strategies as st
+from places import AUDIO, DEBSOUNDS
 
-from espnet2_caresep.bin.make_mixtures import read_pairs
+from espnet2_caresep.bin import draw_pairs
+from espnet2_caresep.data.files import write_table
+from espnet2_caresep.data.pairs import (
+    Catalogue,
+    draw_partners,
+    read_pairs,
+    spread_over_labels,
+    write_pairs,
+)
 
 sys.path.insert(0, str(DEBSOUNDS / "local"))
 from corpus_table import read_clips
@@ -103,31 +113,111 @@ def test_each_test_clip_is_each_source_once():
     assert sorted(pair.source2 for pair in pairs) == expected
 
 
-def test_the_lists_come_from_their_program():
-    import random
+def catalogue(split):
+    """The clips of a split as the lists were drawn from them."""
+    clips = [clip for clip in CLIPS.values() if clip.split == split]
+    clips = [clip for clip in clips if clip.label != "insect_frog"]
+    return Catalogue(
+        {clip.uid: [clip.label] for clip in clips},
+        {clip.uid: [clip.fine] for clip in clips},
+        {clip.uid: clip.group for clip in clips},
+    )
 
-    from make_lists import draw_partners
 
-    uids = [uid for uid, clip in CLIPS.items() if clip.split == "test"]
-    uids = [uid for uid in uids if CLIPS[uid].label != "insect_frog"]
-    labels = {uid: clip.label for uid, clip in CLIPS.items()}
-    partners = draw_partners(uids, labels, random.Random("0 test"))
-    with open(DEBSOUNDS / "local/test_mixtures.tsv", encoding="utf-8") as file:
-        rows = csv.DictReader(file, delimiter="\t")
-        assert {row["source1"]: row["source2"] for row in rows} == partners
+@pytest.mark.parametrize("split", ["test", "valid"])
+def test_the_lists_come_from_their_program(split):
+    clips = catalogue(split)
+    draw = random.Random(f"0 {split}")
+    drawn = list(draw_partners(clips.uids, clips.clash, draw).items())
+    draw.shuffle(drawn)
+    pairs = read_pairs(DEBSOUNDS / f"local/{split}_mixtures.tsv")
+    for pair, sources in zip(pairs, drawn):
+        others = [clips.draw_other(uid, draw) for uid in sources]
+        assert pair.uids() == (*sources, *others)
+
+
+def test_a_list_is_written_as_it_was_read(tmp_path):
+    path = DEBSOUNDS / "local/test_mixtures.tsv"
+    write_pairs(tmp_path / "list.tsv", read_pairs(path))
+    assert (tmp_path / "list.tsv").read_text() == path.read_text()
 
 
 def test_a_pairing_exists_up_to_half_of_one_label():
-    import random
-
-    from make_lists import draw_partners
-
     uids = [f"u{n}" for n in range(10)]
     for seed in range(50):
         labels = {uid: "a" if n < 5 else f"b{n}" for n, uid in enumerate(uids)}
-        partners = draw_partners(uids, labels, random.Random(seed))
+        clips = Catalogue({uid: [label] for uid, label in labels.items()})
+        partners = draw_partners(uids, clips.clash, random.Random(seed))
         assert sorted(partners.values()) == uids
         assert all(labels[uid] != labels[other] for uid, other in partners.items())
-    labels["u9"] = "a"
+    clips = Catalogue({uid: [label] for uid, label in {**labels, "u9": "a"}.items()})
     with pytest.raises(ValueError, match="more than half"):
-        draw_partners(uids, labels, random.Random(0))
+        draw_partners(uids, clips.clash, random.Random(0))
+
+
+@given(
+    st.dictionaries(
+        st.integers(0, 99).map(str), st.sets(st.sampled_from("abcdef"), min_size=1)
+    ),
+    st.integers(0, 40),
+    st.integers(0, 9),
+)
+def test_clips_are_drawn_label_by_label(labels, number, seed):
+    chosen = spread_over_labels(labels, number, random.Random(seed))
+    assert len(set(chosen)) == len(chosen) == min(number, len(labels))
+    assert chosen == [uid for uid in labels if uid in chosen]
+    names = set().union(*labels.values())
+    if number >= len(names):
+        assert set().union(*(labels[uid] for uid in chosen)) == names
+
+
+def test_labels_that_contain_each_other_clash():
+    labels = {"1": ["Dog"], "2": ["Animal"], "3": ["Cat", "Speech"], "4": ["Speech"]}
+    clips = Catalogue(labels, above={"Dog": ["Animal"], "Cat": ["Animal"]})
+    clashing = {a + b for a in labels for b in labels if a < b and clips.clash(a, b)}
+    assert clashing == {"12", "23", "34"}
+    assert all(clips.clash(uid, uid) for uid in labels)
+
+
+@pytest.fixture
+def draw(tmp_path, capsys):
+    """Runs draw_pairs on lists of a few clips."""
+    clips = {"a1": "a", "a2": "a b", "b1": "b", "c1": "c", "c2": "c", "c3": "c d"}
+    write_table(tmp_path / "wav.scp", {uid: AUDIO / "misc_crow.flac" for uid in clips})
+    write_table(tmp_path / "labels", clips)
+    arguments = ["--data_dir", str(tmp_path), "--output", str(tmp_path / "list.tsv")]
+
+    def draw(*options, status=0):
+        if not status:
+            draw_pairs.main([*arguments, *options])
+            return read_pairs(tmp_path / "list.tsv")
+        with pytest.raises(SystemExit) as error:
+            draw_pairs.main([*arguments, *options])
+        message = capsys.readouterr().err
+        assert error.value.code == status and message.count("\n") == 1
+        return message
+
+    return draw
+
+
+def test_pairs_of_a_data_directory(draw, tmp_path):
+    pairs = draw("--seconds", "0.1")
+    assert len(pairs) == 6 and pairs == draw("--seconds", "0.1")
+    assert pairs != draw("--seconds", "0.1", "--seed", "1")
+    for pair in pairs:
+        assert (pair.source1[0] == "c") != (pair.source2[0] == "c")
+        assert pair.start1 > 0  # where the crow is loudest
+    assert draw("--pairs", "2")[0].start1 == 0  # longer than the clip
+    assert len(draw("--pairs", "2")) == 2
+    left = draw("--exclude", "d")
+    assert "c3" not in {uid for pair in left for uid in pair.uids()}
+
+
+def test_lists_that_give_no_pairs_are_one_line(draw, tmp_path):
+    assert "more than half" in draw("--exclude", "b", status=2)
+    assert "no two clips have a common label" in draw(
+        "--exclude", "a", "b", "c", status=2
+    )
+    assert "gone: cannot be read" in draw("--above", str(tmp_path / "gone"), status=2)
+    write_table(tmp_path / "utt2class", {"a1": "a"})
+    assert "is in labels but not in every other list" in draw(status=2)
