@@ -33,10 +33,11 @@ python=                 # Python to use instead of the environment of path.sh
 # Data preparation
 corpus=                 # name of the corpus, for the record in RESULTS.md
 local_data_opts=        # options for local/data.sh
-train_set=train         # name of the training set
-valid_set=valid         # name of the validation set
+train_set=train         # name of the training set; empty: no training (stages 4 to 6)
+valid_set=valid         # name of the validation set; empty where nothing is trained
 test_sets="test"        # names of the test sets, separated by spaces
 list_dir=local          # holds SET_mixtures.tsv, the pairs of the fixed mixtures
+labels=                 # file of all classes, one a line (default: those of the clips)
 fs=32k                  # sample rate
 audio_format=wav        # wav or flac (16 bits), or wav.float
 min_wav_duration=0.1    # shorter training clips are left out (seconds)
@@ -150,6 +151,9 @@ stage_12() { log "Stage 12: upload to Zenodo is not used"; }
 stage_13() { fail "stage 13 (upload to Hugging Face) is not provided yet"; }
 
 is_skipped() { # is_skipped STAGE
+    case $1 in
+        [4-6]) [ -z "${train_set}" ] && return ;;
+    esac
     case $1 in
         [1-5]) "${skip_data_prep}" ;;
         6) "${skip_train}" ;;

@@ -13,7 +13,7 @@ stage_1() {
     fi
     # shellcheck disable=SC2086 # several words are meant
     run local/data.sh --output_dir "${datadir}" --nj "${nj}" ${local_data_opts}
-    for dset in "${train_set}" "${valid_set}" ${test_sets}; do
+    for dset in ${train_set} ${valid_set} ${test_sets}; do
         [ -s "${datadir}/${dset}/wav.scp" ] || fail "local/data.sh made no ${datadir}/${dset}"
     done
     mark_done "${mark}" "${key}"
@@ -21,7 +21,7 @@ stage_1() {
 
 data_is_there() {
     local dset
-    for dset in "${train_set}" "${valid_set}" ${test_sets}; do
+    for dset in ${train_set} ${valid_set} ${test_sets}; do
         [ -s "${datadir}/${dset}/wav.scp" ] || return 1
     done
 }
@@ -33,11 +33,15 @@ stage_2() {
 stage_3() {
     log "Stage 3: format wav.scp: ${datadir}/ -> ${data_feats}/"
     local dset
-    format_set "${train_set}" "${data_feats}/org/${train_set}"
-    for dset in "${valid_set}" ${test_sets}; do
+    for dset in ${train_set}; do
+        format_set "${dset}" "${data_feats}/org/${dset}"
+    done
+    for dset in ${valid_set} ${test_sets}; do
         format_set "${dset}" "${data_feats}/${dset}"
     done
-    mix_set "${valid_set}" ''
+    for dset in ${valid_set}; do
+        mix_set "${dset}" ''
+    done
     for dset in ${test_sets}; do
         mix_set "${dset}" "${data_feats}/${dset}"
     done

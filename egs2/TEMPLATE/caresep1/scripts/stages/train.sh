@@ -20,6 +20,11 @@ set_data_options() {
     # What a training depends on
     data_files=("${train}"/{wav.scp,labels,utt2num_samples} "${train}/.done/filter"
                 "${valid}"/{wav.scp,label_spk1,label_spk2} "${valid}/data/.made_with")
+    if [ -n "${labels}" ]; then
+        need "${labels}" 1
+        train_data+=(--labels "${labels}")
+        data_files+=("${labels}")
+    fi
 }
 
 stage_5() {

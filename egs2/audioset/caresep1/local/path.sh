@@ -1,0 +1,4 @@
+# Where AudioSet lies (README.md says in what form). The environment variable of the same
+# name comes first.
+# shellcheck shell=bash
+AUDIOSET=${AUDIOSET:-}
