@@ -77,7 +77,7 @@ class ESPnetCaRESepModel(AbsESPnetModel):
 
     @property
     def network(self) -> torch.nn.Module:
-        """The :class:`~espnet2_caresep.network.caresep.CaRESep`."""
+        """The :class:`~espnet2_caresep.network.base.QuerySeparator`."""
         return self.extractor.network
 
     @property

@@ -1,18 +1,21 @@
-"""The network as an ESPnet extractor."""
+"""The networks as ESPnet extractors."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import ClassVar
 
 import torch
 from espnet2.enh.extractor.abs_extractor import AbsExtractor
 from torch import Tensor
 
+from espnet2_caresep.network.base import QuerySeparator
 from espnet2_caresep.network.caresep import CaRESep
+from espnet2_caresep.network.systems import SYSTEMS
 
 
 class CaRESepExtractor(AbsExtractor):
-    """Holds a :class:`CaRESep` as ``network``.
+    """Holds a :class:`CaRESep` as ``network``, a subclass another system.
 
     Our own task calls the waveform methods of the network. ``forward`` is ESPnet's
     interface on STFT features, with which the extractor trains under the stock target
@@ -21,16 +24,18 @@ class CaRESepExtractor(AbsExtractor):
 
     Args:
         input_dim: Feature dimension of the encoder: bins of the STFT.
-        network_conf: Keyword arguments of :class:`CaRESep`.
+        network_conf: Keyword arguments of ``network_class``.
 
     Raises:
         ValueError: If the encoder has another number of bins than the network, or a
             network argument is out of range.
     """
 
+    network_class: ClassVar[type[QuerySeparator]] = CaRESep
+
     def __init__(self, input_dim: int, **network_conf):
         super().__init__()
-        self.network = CaRESep(**network_conf)
+        self.network = self.network_class(**network_conf)
         bins = self.network.n_fft // 2 + 1
         if input_dim != bins:
             raise ValueError(
@@ -72,6 +77,18 @@ class CaRESepExtractor(AbsExtractor):
             query = self.network.embed_spectrum(_complex(input_aux), ilens_aux)
         target = self.network.separate_spectrum(mixture, query, ilens)
         return target, ilens, OrderedDict({f"enroll_emb{suffix_tag}": query})
+
+
+def _extractor(network: type[QuerySeparator]) -> type[CaRESepExtractor]:
+    """The extractor class that holds a network of this class."""
+    name = f"{network.__name__}Extractor"
+    return type(name, (CaRESepExtractor,), {"network_class": network})
+
+
+EXTRACTORS: dict[str, type[CaRESepExtractor]] = {
+    name: CaRESepExtractor if network is CaRESep else _extractor(network)
+    for name, network in SYSTEMS.items()
+}
 
 
 def _complex(features) -> Tensor:

@@ -1,6 +1,6 @@
 """The ESPnet task: options, data names, and how everything is built from them.
 
-Importing this module also makes the extractor known to ESPnet's stock target speaker
+Importing this module also makes the extractors known to ESPnet's stock target speaker
 extraction task and the schedules to every task. It happens at import because the
 processes of a multi-GPU training import the module again and inherit nothing.
 """
@@ -27,21 +27,21 @@ from espnet2_caresep.config import build
 from espnet2_caresep.data.epochs import EpochIterFactory
 from espnet2_caresep.data.preprocessor import PairMixingPreprocessor
 from espnet2_caresep.espnet_model import MODES, ESPnetCaRESepModel
-from espnet2_caresep.extractor import CaRESepExtractor
+from espnet2_caresep.extractor import EXTRACTORS
 from espnet2_caresep.init_param import check_init_param
 from espnet2_caresep.losses import CaRESepLoss
-from espnet2_caresep.network.caresep import CaRESep
+from espnet2_caresep.network.systems import SYSTEMS
 from espnet2_caresep.schedulers import CaRESepLR, WarmupCosineLR
 from espnet2_caresep.task_checks import GIVEN, prepare
 from espnet2_caresep.trainer import CaRESepTrainer
 
-enh_tse.extractor_choices.classes["caresep"] = CaRESepExtractor
+enh_tse.extractor_choices.classes.update(EXTRACTORS)
 abs_task.scheduler_classes["caresep"] = CaRESepLR
 abs_task.scheduler_classes["warmup_cosine"] = WarmupCosineLR
 
 extractor_choices = ClassChoices(
     "extractor",
-    classes={"caresep": CaRESepExtractor},
+    classes=dict(EXTRACTORS),
     type_check=enh_tse.AbsExtractor,
     default="caresep",
 )
@@ -133,19 +133,19 @@ class CaRESepTask(TargetSpeakerExtractionTask):
     def get_default_config(cls) -> dict:
         """All options with their defaults, for --print_config."""
         config = super().get_default_config()
-        for option, function in cls.configurable().items():
+        for option, function in cls.configurable(config["extractor"]).items():
             name = option.removesuffix("_conf")
             conf = {**_defaults(function, name), **config[option]}
             config[option] = {k: v for k, v in conf.items() if k not in GIVEN[name]}
         return config
 
     @classmethod
-    def configurable(cls) -> dict[str, type]:
-        """Which class takes the keys of which option."""
+    def configurable(cls, extractor: str) -> dict[str, type]:
+        """Which class takes the keys of which option, with this ``--extractor``."""
         return {
             "model_conf": ESPnetCaRESepModel,
             "loss_conf": CaRESepLoss,
-            "extractor_conf": CaRESep,
+            "extractor_conf": SYSTEMS[extractor],
             "preprocessor_conf": PairMixingPreprocessor,
         }
 
@@ -267,7 +267,7 @@ class CaRESepTask(TargetSpeakerExtractionTask):
 
 
 def _network_defaults(args: argparse.Namespace) -> dict:
-    return {**get_default_kwargs(CaRESep), **args.extractor_conf}
+    return {**get_default_kwargs(SYSTEMS[args.extractor]), **args.extractor_conf}
 
 
 def _defaults(function: type, option: str) -> dict:

@@ -16,6 +16,7 @@ from espnet2_caresep.config import (
     check_labels,
     read_labels,
 )
+from espnet2_caresep.network.systems import SYSTEMS
 
 # Arguments that the task gives itself, by option.
 GIVEN = {
@@ -63,7 +64,11 @@ def prepare(task, args: argparse.Namespace) -> None:
 
 
 def _check_confs(task, args: argparse.Namespace) -> None:
-    for option, function in task.configurable().items():
+    if args.extractor not in SYSTEMS:
+        raise ConfigError(
+            f"extractor must be one of {', '.join(SYSTEMS)}, got {args.extractor!r}"
+        )
+    for option, function in task.configurable(args.extractor).items():
         conf = getattr(args, option)
         if conf is None:
             conf = {}
@@ -175,7 +180,7 @@ def _check_same_training(args: argparse.Namespace) -> None:
         old = yaml.safe_load(saved.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError:
         return  # cut off by a kill; it is written anew
-    for option in ("mode", "labels", "extractor_conf"):
+    for option in ("mode", "labels", "extractor", "extractor_conf"):
         if option in old and old[option] != getattr(args, option):
             raise ConfigError(
                 f"{args.output_dir} holds a training with another {option}: use "

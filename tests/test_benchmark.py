@@ -11,6 +11,7 @@ import yaml
 from torch import nn
 
 from espnet2_caresep.bin import benchmark
+from espnet2_caresep.inference.checkpoint import build_network
 
 
 @pytest.fixture
@@ -63,6 +64,21 @@ def test_work_grows_as_it_must(config):
     ratio = train["multiply_adds"] / one["multiply_adds"]
     assert 2.5 < ratio < 3.5
     assert _measure(config, dtype="bf16")["dtype"] == "bf16"
+
+
+@pytest.mark.parametrize("extractor", ["st_sed_sep", "pann_sep"])
+def test_other_systems_are_measured_too(tmp_path, extractor):
+    conf = {"segment_frames": 128, "unet_channels": 2, "unet_levels": 3}
+    if extractor == "pann_sep":
+        conf["cnn_channels"] = 2
+    else:
+        conf |= {"embed_dim": 8, "depths": [1, 1, 1, 1], "heads": [1, 2, 4, 8]}
+    path = tmp_path / "row.yaml"
+    path.write_text(yaml.safe_dump({"extractor": extractor, "extractor_conf": conf}))
+    line = _measure(path)
+    network = build_network(yaml.safe_load(path.read_text()), str(path))
+    assert line["parameters"] == sum(p.numel() for p in network.parameters())
+    assert line["multiply_adds"] > 0
 
 
 def test_counts_products_and_attention():

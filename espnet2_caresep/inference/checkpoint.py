@@ -18,7 +18,8 @@ import torch
 import yaml
 
 from espnet2_caresep.config import check_keys
-from espnet2_caresep.network.caresep import CaRESep
+from espnet2_caresep.network.base import QuerySeparator
+from espnet2_caresep.network.systems import SYSTEMS
 
 PREFIX = "extractor.network."  # where ESPnetCaRESepModel keeps the network
 CONFIG_LIMIT = 64 * 2**20  # bytes; configurations are some kilobytes
@@ -40,7 +41,7 @@ class Checkpoint:
         name: Where it came from.
     """
 
-    network: CaRESep
+    network: QuerySeparator
     labels: list[str] | None
     fingerprint: str
     name: str
@@ -100,22 +101,26 @@ def read_config(path: str | Path) -> dict:
     return _parse(_read(path), path)
 
 
-def build_network(config: dict, name: str) -> CaRESep:
+def build_network(config: dict, name: str) -> QuerySeparator:
     """Builds the untrained network of an ESPnet training configuration.
 
     Args:
-        config: The YAML's content; ``extractor_conf`` holds the network's arguments.
+        config: The YAML's content; ``extractor`` names the system and
+            ``extractor_conf`` holds its arguments.
         name: What to call the configuration in messages.
 
     Raises:
         ModelError: If it describes another model or cannot be built.
     """
-    if config.get("extractor", "caresep") != "caresep":
-        raise ModelError(f"{name}: extractor is {config['extractor']!r}, not 'caresep'")
+    extractor = config.get("extractor", "caresep")
+    network_class = SYSTEMS.get(str(extractor))
+    if network_class is None:
+        known = " or ".join(map(repr, SYSTEMS))
+        raise ModelError(f"{name}: extractor is {extractor!r}, not {known}")
     conf = config.get("extractor_conf") or {}
     try:
-        check_keys("extractor_conf", conf, CaRESep)
-        return CaRESep(**conf)
+        check_keys("extractor_conf", conf, network_class)
+        return network_class(**conf)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ModelError(f"{name}: {str(error).splitlines()[0]}") from error
 
@@ -178,7 +183,7 @@ def _build(config_bytes: bytes, weights: bytes, name: str) -> Checkpoint:
     return Checkpoint(network, labels, fingerprint, name)
 
 
-def _network_state(state: object, network: CaRESep, name: str) -> dict:
+def _network_state(state: object, network: QuerySeparator, name: str) -> dict:
     """The network's part of a checkpoint, every key and shape checked."""
     if not isinstance(state, dict) or not all(
         isinstance(value, torch.Tensor) for value in state.values()

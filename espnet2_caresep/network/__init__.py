@@ -1,5 +1,8 @@
-"""The network; needs torch alone."""
+"""The networks; need torch alone."""
 
-from .caresep import Anchor, CaRESep
+from .base import Anchor, QuerySeparator
+from .caresep import CaRESep
+from .systems import SYSTEMS
+from .unet_separators import PANNSep, STSEDSep
 
-__all__ = ["Anchor", "CaRESep"]
+__all__ = ["SYSTEMS", "Anchor", "CaRESep", "PANNSep", "QuerySeparator", "STSEDSep"]

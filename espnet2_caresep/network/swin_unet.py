@@ -74,7 +74,7 @@ class Encoder(nn.Module):
         depths: Blocks of the three groups and of the connector.
         heads: Attention heads of the four.
         window: Side of the attention windows in tokens.
-        query_dim: Length of the query embedding.
+        query_dim: Length of the query embedding; 0 if none is ever given.
         drop_path: Stochastic-depth probability of the last block; rises from 0.
     """
 
@@ -105,7 +105,9 @@ class Encoder(nn.Module):
             SwinGroup(dims[i], sizes[i], heads[i], window, rates[i]) for i in range(4)
         )
         self.merges = nn.ModuleList(PatchMerge(dims[i], sizes[i]) for i in range(3))
-        self.queries = nn.ModuleList(QueryProjection(query_dim, d) for d in dims)
+        self.queries = nn.ModuleList(
+            QueryProjection(query_dim, d) for d in dims if query_dim
+        )
         self.norm = nn.LayerNorm(dims[-1])
 
     def forward(

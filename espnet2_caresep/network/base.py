@@ -1,0 +1,198 @@
+"""What all systems have in common: waveforms and spectra in, results out."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .stft import STFT
+
+
+class Anchor(NamedTuple):
+    """What a network says of a query clip in one pass of its encoder."""
+
+    query: Tensor  # (B, query_dim)
+    clip_logits: Tensor  # (B, classes)
+    frame_logits: Tensor  # (B, token frames, classes)
+
+
+class AnchorEncoder(nn.Module):
+    """A network that embeds and tags clips of any length.
+
+    The level of every input is normalised inside, so results do not depend on it.
+    Inputs are padded to one segment; padding never changes a result. A subclass says
+    how a spectrum is encoded and sets ``query_dim``, the length of its embeddings.
+
+    Args:
+        sample_rate: Sampling rate of all audio in Hz.
+        n_fft: STFT window in samples.
+        hop_length: STFT hop in samples.
+        segment_frames: STFT frames of a segment, T.
+        num_classes: Classes, C.
+    """
+
+    query_dim: int
+
+    def __init__(
+        self,
+        *,
+        sample_rate: int,
+        n_fft: int,
+        hop_length: int,
+        segment_frames: int,
+        num_classes: int,
+    ):
+        super().__init__()
+        self.sample_rate = sample_rate
+        self.n_fft = n_fft
+        self.hop_length = hop_length
+        self.num_classes = num_classes
+        self.segment_frames = segment_frames
+        self.segment_samples = (segment_frames - 1) * hop_length
+        self.stft = STFT(n_fft, hop_length)
+
+    # Waveforms in, results out ----------------------------------------------------
+
+    def embed(self, audio: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Query embedding of clips of any length.
+
+        A clip longer than a segment is cut into segments whose embeddings are
+        averaged, each weighted by the audio that it holds.
+
+        Args:
+            audio: (B, N) float.
+            lengths: (B,) samples that count; all by default.
+
+        Returns:
+            (B, query_dim) float32.
+        """
+        lengths = _lengths(audio, lengths)
+        count = max(1, -(-audio.shape[1] // self.segment_samples))
+        padded = F.pad(audio, (0, count * self.segment_samples - audio.shape[1]))
+        offset = torch.arange(count, device=audio.device) * self.segment_samples
+        left = (lengths[:, None] - offset).clamp(0, self.segment_samples)
+        left[:, 0] = left[:, 0].clamp(min=1)
+        segments = padded.view(audio.shape[0], count, -1)
+        held = left > 0
+        query = audio.new_zeros(*held.shape, self.query_dim, dtype=torch.float32)
+        query[held] = self.encode_anchor(segments[held], left[held]).query
+        return (query * left[..., None]).sum(1) / left.sum(1, keepdim=True)
+
+    def tag(
+        self, audio: Tensor, lengths: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Class logits of clips (paper section 2.3).
+
+        Args:
+            audio: (B, N) float, at most a segment.
+            lengths: (B,) samples that count; all by default.
+
+        Returns:
+            Clip logits (B, C) and logits (B, t, C) of token frames, each of which is
+            32 STFT frames long.
+        """
+        anchor = self.encode_anchor(audio, lengths)
+        return anchor.clip_logits, anchor.frame_logits
+
+    def encode_anchor(self, audio: Tensor, lengths: Tensor | None = None) -> Anchor:
+        """Embedding and tags of clips (B, N) of at most a segment, in one pass."""
+        return self.encode_anchor_spectrum(*self._analyse(audio, lengths))
+
+    def _analyse(self, audio: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Waveforms of at most a segment -> spectrum of a segment and its frames."""
+        if audio.shape[1] > self.segment_samples:
+            raise ValueError(
+                f"{audio.shape[1]} samples are more than a segment of "
+                f"{self.segment_samples}; cut the audio or use overlap-add"
+            )
+        lengths = _lengths(audio, lengths)
+        audio = audio * _valid(audio.shape[1], lengths)
+        audio = F.pad(audio, (0, self.segment_samples - audio.shape[1]))
+        return self.stft(audio), self.stft.frames(lengths)
+
+    # Spectra in, results out ------------------------------------------------------
+
+    def embed_spectrum(self, spectrum: Tensor, frames: Tensor) -> Tensor:
+        """Spectra (B, T, F) of at most a segment, (B,) frames -> (B, query_dim)."""
+        return self.encode_anchor_spectrum(spectrum, frames).query
+
+    def encode_anchor_spectrum(self, spectrum: Tensor, frames: Tensor) -> Anchor:
+        """Like :meth:`encode_anchor`, on spectra (B, T, F) with (B,) valid frames."""
+        raise NotImplementedError
+
+    def _power(self, spectrum: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Power (B, segment_frames, F) at unit mean, and which frames are valid."""
+        missing = self.segment_frames - spectrum.shape[1]
+        if missing < 0:
+            raise ValueError(
+                f"{spectrum.shape[1]} frames are more than a segment of "
+                f"{self.segment_frames}; cut the audio or use overlap-add"
+            )
+        valid = _valid(self.segment_frames, frames)
+        power = spectrum.real.square() + spectrum.imag.square()
+        power = F.pad(power, (0, 0, 0, missing)) * valid[..., None]
+        mean = power.sum((1, 2)) / (frames * power.shape[2])
+        return power / mean.clamp(min=1e-10)[:, None, None], valid
+
+
+class QuerySeparator(AnchorEncoder):
+    """A network that also separates what a query points at.
+
+    The output scales with the mixture. A subclass gives the mask.
+    """
+
+    def separate(
+        self, mixture: Tensor, query: Tensor, lengths: Tensor | None = None
+    ) -> Tensor:
+        """The sound in the mixture that the query points at (paper equation 1).
+
+        Args:
+            mixture: (B, N) float, at most a segment.
+            query: (B, query_dim) from :meth:`embed`.
+            lengths: (B,) samples that count; all by default.
+
+        Returns:
+            (B, N) float32, zero beyond ``lengths``.
+        """
+        lengths = _lengths(mixture, lengths)
+        spectrum, frames = self._analyse(mixture, lengths)
+        target = self.separate_spectrum(spectrum, query, frames)
+        target = self.stft.inverse(target, mixture.shape[1])
+        return target * _valid(mixture.shape[1], lengths)
+
+    def separate_spectrum(
+        self, spectrum: Tensor, query: Tensor, frames: Tensor
+    ) -> Tensor:
+        """Mixture spectra (B, T, F), query (B, query_dim) -> target spectra."""
+        return spectrum * self.mask(spectrum, query, frames)[:, : spectrum.shape[1]]
+
+    def mask(self, spectrum: Tensor, query: Tensor, frames: Tensor) -> Tensor:
+        """Sigmoid mask (B, segment_frames, F) float32 of all bins, 0 to 1."""
+        raise NotImplementedError
+
+
+def normalise_rows(norm: nn.BatchNorm1d, x: Tensor, valid: Tensor) -> Tensor:
+    """BatchNorm of frames that hold audio; the others become zero.
+
+    Statistics are of audio alone: padding must not move them in training.
+
+    Args:
+        norm: Normalises the features of a frame.
+        x: (B, T, ...) features.
+        valid: (B, T) bool.
+    """
+    out = torch.zeros_like(x)
+    out[valid] = norm(x[valid].flatten(1)).view(-1, *x.shape[2:])
+    return out
+
+
+def _lengths(audio: Tensor, lengths: Tensor | None) -> Tensor:
+    if lengths is None:
+        return torch.full(audio.shape[:1], audio.shape[1], device=audio.device)
+    return lengths.to(audio.device)
+
+
+def _valid(size: int, lengths: Tensor) -> Tensor:
+    """(B,) lengths -> (B, size) bool."""
+    return torch.arange(size, device=lengths.device) < lengths[:, None]

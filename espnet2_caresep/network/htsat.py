@@ -1,0 +1,120 @@
+"""HTS-AT [15] on mel-scale bands: the encoder that embeds queries and tags clips.
+
+    power -> bands -> BatchNorm -> square image -> Swin encoder -> tokens
+          -> mean over valid tokens: the query;  token-semantic head: the tags
+
+:class:`~.caresep.CaRESep` is this network with a decoder. Systems whose encoder is not
+shared hold one of their own as query network.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from .band_split import BandSplit
+from .base import Anchor, AnchorEncoder, normalise_rows
+from .query import FLOOR
+from .swin_unet import TOKEN_FRAMES, Encoder, Fold, square_pieces
+from .tagging import TokenSemanticHead
+
+
+class HTSAT(AnchorEncoder):
+    """Band split, Swin encoder and token-semantic head (paper sections 2.2, 2.3).
+
+    The band split stands where [15] has mel filters.
+
+    Args:
+        sample_rate: Sampling rate of all audio in Hz.
+        n_fft: STFT window in samples.
+        hop_length: STFT hop in samples.
+        num_bands: Mel-scale bands, K.
+        band_channels: Features per band that the encoder sees.
+        segment_frames: STFT frames of a segment, T.
+        pieces: Pieces of time into which a segment is folded; by default as many as
+            make the image square, as in [15].
+        embed_dim: Channels of the first group, D; the embedding has 8D.
+        depths: Blocks of the encoder's three groups and of the connector.
+        heads: Attention heads of the four.
+        window: Side of the attention windows in tokens.
+        drop_path: Stochastic-depth probability of the last block.
+        num_classes: Classes of the tagging head, C.
+        query_dim: Length of a query that the encoder can be given; 0 for none.
+        hint_channels: Channels of a picture that the encoder can be given.
+
+    Raises:
+        ValueError: If sizes do not fit together; the message says which.
+    """
+
+    def __init__(
+        self,
+        *,
+        sample_rate: int,
+        n_fft: int,
+        hop_length: int,
+        num_bands: int,
+        band_channels: int,
+        segment_frames: int,
+        pieces: int | None,
+        embed_dim: int,
+        depths: tuple[int, ...],
+        heads: tuple[int, ...],
+        window: int,
+        drop_path: float,
+        num_classes: int,
+        query_dim: int = 0,
+        hint_channels: int = 0,
+    ):
+        check_counts("depths", depths, 4)
+        check_counts("heads", heads, 4)
+        super().__init__(
+            sample_rate=sample_rate,
+            n_fft=n_fft,
+            hop_length=hop_length,
+            segment_frames=segment_frames,
+            num_classes=num_classes,
+        )
+        self.pooled_dim = self.query_dim = 8 * embed_dim
+        pieces = pieces or square_pieces(segment_frames, num_bands)
+        bins = self.stft.num_bins
+        self.split = BandSplit(bins, num_bands, sample_rate, band_channels)
+        self.norm = nn.BatchNorm1d(num_bands * band_channels)
+        self.fold = Fold(segment_frames, num_bands, pieces)
+        self.encoder = Encoder(
+            band_channels,
+            hint_channels,
+            self.fold.size,
+            embed_dim,
+            depths,
+            heads,
+            window,
+            query_dim,
+            drop_path,
+        )
+        self.head = TokenSemanticHead(
+            self.pooled_dim, num_bands // TOKEN_FRAMES, num_classes
+        )
+
+    def encode_anchor_spectrum(self, spectrum: Tensor, frames: Tensor) -> Anchor:
+        """Like :meth:`encode_anchor`, on spectra (B, T, F) with (B,) valid frames."""
+        return self.encode_power(*self._power(spectrum, frames))
+
+    def encode_power(self, power: Tensor, valid: Tensor) -> Anchor:
+        """Power (B, segment_frames, F) at unit mean, valid frames -> embedding, tags."""
+        flat, _ = self.encoder(self._image(power, valid))
+        tokens = self.fold.unfold(flat, TOKEN_FRAMES)
+        held = valid[:, ::TOKEN_FRAMES]  # token frames that hold audio
+        weight = held[..., None].float()
+        query = (tokens.float().mean(2) * weight).sum(1) / weight.sum(1)
+        return Anchor(query, *self.head(tokens, held))
+
+    def _image(self, power: Tensor, valid: Tensor) -> Tensor:
+        """Power -> normalised band image (B, C, H, W), zero where there is no audio."""
+        with torch.autocast(power.device.type, enabled=False):
+            bands = self.split(torch.log(power + FLOOR))
+            bands = normalise_rows(self.norm, bands, valid)
+        return self.fold(bands)
+
+
+def check_counts(name: str, value: tuple[int, ...], count: int) -> None:
+    """Refuses anything but ``count`` positive numbers."""
+    if len(value) != count or min(value) < 1:
+        raise ValueError(f"{name} needs {count} positive numbers, not {value}")

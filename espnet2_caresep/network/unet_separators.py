@@ -1,0 +1,212 @@
+"""ST-SED-SEP [4] and PANN-SEP [25]: a query network beside a convolutional U-Net.
+
+mixture -> STFT magnitude -> BatchNorm -> U-Net -> sigmoid mask -> mixture's STFT
+query clip -> query network, with an STFT of its own -> biases of the U-Net
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .base import Anchor, AnchorEncoder, QuerySeparator, normalise_rows
+from .cnn14 import CNN14
+from .conv_unet import ConvUNet
+from .htsat import HTSAT
+
+
+class UNetSeparator(QuerySeparator):
+    """Separates with a U-Net what a query network points at.
+
+    The mask is real and the phase the mixture's. The U-Net sees all bins but the
+    highest, whose number its levels can halve; the highest bin takes the logit of the
+    bin below.
+
+    Args:
+        query_net: Embeds and tags clips.
+        n_fft: STFT window of the mixture in samples.
+        unet_channels: Channels of the U-Net's first level.
+        unet_levels: Levels of the U-Net.
+        nyquist_flaw: Give the highest bin the logit 0, a mask of 0.5 whatever the
+            query, as the public code of [4] does. It caps the clean-SDR at 43 dB for
+            white noise.
+    """
+
+    def __init__(
+        self,
+        query_net: AnchorEncoder,
+        *,
+        n_fft: int,
+        unet_channels: int,
+        unet_levels: int,
+        nyquist_flaw: bool,
+    ):
+        for name, value in (
+            ("unet_channels", unet_channels),
+            ("unet_levels", unet_levels),
+        ):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+        super().__init__(
+            sample_rate=query_net.sample_rate,
+            n_fft=n_fft,
+            hop_length=query_net.hop_length,
+            segment_frames=query_net.segment_frames,
+            num_classes=query_net.num_classes,
+        )
+        self.query_net = query_net
+        self.query_dim = query_net.query_dim
+        self.nyquist_flaw = nyquist_flaw
+        self.norm = nn.BatchNorm1d(self.stft.num_bins)
+        self.unet = ConvUNet(self.query_dim, unet_channels, unet_levels)
+
+    def encode_anchor(self, audio: Tensor, lengths: Tensor | None = None) -> Anchor:
+        """Embedding and tags of clips (B, N) of at most a segment, in one pass."""
+        return self.query_net.encode_anchor(audio, lengths)
+
+    def encode_anchor_spectrum(self, spectrum: Tensor, frames: Tensor) -> Anchor:
+        """Like :meth:`encode_anchor`, on spectra (B, T, F) of the mixture's STFT."""
+        # The query network has another window: back to the waveform.
+        audio = self.stft.inverse(spectrum, (spectrum.shape[1] - 1) * self.hop_length)
+        lengths = ((frames - 1) * self.hop_length).clamp(min=1)
+        return self.query_net.encode_anchor(audio, lengths)
+
+    def mask(self, spectrum: Tensor, query: Tensor, frames: Tensor) -> Tensor:
+        """Sigmoid mask (B, segment_frames, F) float32 of all bins, 0 to 1."""
+        power, valid = self._power(spectrum, frames)
+        with torch.autocast(power.device.type, enabled=False):
+            image = normalise_rows(self.norm, power.sqrt(), valid)
+        logits = self.unet(image[..., :-1], query).float()
+        if self.nyquist_flaw:
+            return F.pad(logits, (0, 1)).sigmoid()
+        return torch.cat([logits, logits[..., -1:]], -1).sigmoid()
+
+
+class STSEDSep(UNetSeparator):
+    """ST-SED-SEP [4], rows A and B of the paper's Table 2.
+
+    Args:
+        sample_rate: Sampling rate of all audio in Hz.
+        n_fft: STFT window of the mixture in samples.
+        query_n_fft: STFT window of the query in samples.
+        hop_length: Hop of both in samples.
+        num_bands: Mel-scale bands of the query network.
+        band_channels: Its features per band.
+        segment_frames: STFT frames of a segment, T.
+        pieces: Pieces of time into which it folds a segment; by default as many as
+            make the image square.
+        embed_dim: Channels of its first group, D; the embedding has 8D.
+        depths: Blocks of its groups.
+        heads: Attention heads of its groups.
+        window: Side of its attention windows in tokens.
+        drop_path: Stochastic-depth probability of its last block.
+        unet_channels: Channels of the U-Net's first level.
+        unet_levels: Levels of the U-Net.
+        nyquist_flaw: Give the highest bin a mask of 0.5, as the public code of [4].
+        num_classes: Classes of its tagging head, C.
+
+    Raises:
+        ValueError: If sizes do not fit together; the message says which.
+    """
+
+    def __init__(
+        self,
+        *,
+        sample_rate: int = 32000,
+        n_fft: int = 2048,
+        query_n_fft: int = 1024,
+        hop_length: int = 320,
+        num_bands: int = 64,
+        band_channels: int = 1,
+        segment_frames: int = 1024,
+        pieces: int | None = None,
+        embed_dim: int = 256,
+        depths: tuple[int, ...] = (2, 2, 6, 2),
+        heads: tuple[int, ...] = (4, 8, 16, 32),
+        window: int = 8,
+        drop_path: float = 0.1,
+        unet_channels: int = 32,
+        unet_levels: int = 6,
+        nyquist_flaw: bool = False,
+        num_classes: int = 527,
+    ):
+        query_net = HTSAT(
+            sample_rate=sample_rate,
+            n_fft=query_n_fft,
+            hop_length=hop_length,
+            num_bands=num_bands,
+            band_channels=band_channels,
+            segment_frames=segment_frames,
+            pieces=pieces,
+            embed_dim=embed_dim,
+            depths=depths,
+            heads=heads,
+            window=window,
+            drop_path=drop_path,
+            num_classes=num_classes,
+        )
+        super().__init__(
+            query_net,
+            n_fft=n_fft,
+            unet_channels=unet_channels,
+            unet_levels=unet_levels,
+            nyquist_flaw=nyquist_flaw,
+        )
+
+
+class PANNSep(UNetSeparator):
+    """PANN-SEP [25] (Table 1): CNN14 as query network.
+
+    Args:
+        sample_rate: Sampling rate of all audio in Hz.
+        n_fft: STFT window of the mixture in samples.
+        query_n_fft: STFT window of the query in samples.
+        hop_length: Hop of both in samples.
+        segment_frames: STFT frames of a segment, T.
+        query: "embedding" (2048-d PANN-SEP) or "probabilities" (527-d).
+        cnn_channels: Channels of CNN14's first block.
+        num_mels: Mel bands of CNN14.
+        dropout: Dropout of CNN14's blocks.
+        unet_channels: Channels of the U-Net's first level.
+        unet_levels: Levels of the U-Net.
+        nyquist_flaw: Give the highest bin a mask of 0.5, as the public code of [4].
+        num_classes: Classes, C.
+
+    Raises:
+        ValueError: If sizes do not fit together; the message says which.
+    """
+
+    def __init__(
+        self,
+        *,
+        sample_rate: int = 32000,
+        n_fft: int = 2048,
+        query_n_fft: int = 1024,
+        hop_length: int = 320,
+        segment_frames: int = 1024,
+        query: str = "embedding",
+        cnn_channels: int = 64,
+        num_mels: int = 64,
+        dropout: float = 0.2,
+        unet_channels: int = 32,
+        unet_levels: int = 6,
+        nyquist_flaw: bool = False,
+        num_classes: int = 527,
+    ):
+        query_net = CNN14(
+            sample_rate=sample_rate,
+            n_fft=query_n_fft,
+            hop_length=hop_length,
+            segment_frames=segment_frames,
+            num_classes=num_classes,
+            query=query,
+            channels=cnn_channels,
+            num_mels=num_mels,
+            dropout=dropout,
+        )
+        super().__init__(
+            query_net,
+            n_fft=n_fft,
+            unet_channels=unet_channels,
+            unet_levels=unet_levels,
+            nyquist_flaw=nyquist_flaw,
+        )
