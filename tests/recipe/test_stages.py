@@ -159,3 +159,31 @@ def test_told_to_end_it_ends_at_once_and_leaves_no_mark(recipe):
     driver.terminate()
     assert driver.wait(timeout=10) == 143
     assert not (recipe / "data/.done").exists()
+
+
+STAND_IN = """#!/bin/sh
+case "$*" in
+    *espnet2.bin.launch*) echo "$OMP_NUM_THREADS" >threads; exit 0 ;;
+esac
+exec "{python}" "$@"
+"""
+
+
+def test_training_on_a_cpu_gets_all_cores(formatted, recipe, tmp_path):
+    folder = tmp_path / "stand_in"
+    folder.mkdir()
+    python = folder / "python3"
+    python.write_text(STAND_IN.format(python=sys.executable))
+    python.chmod(0o755)
+    mark = recipe / "exp/caresep_stats_32k/.done"
+    mark.parent.mkdir(parents=True)
+    mark.touch()
+    subprocess.run(
+        ["./caresep.sh", "--stage", "6", "--stop_stage", "6", "--ngpu", "0"],
+        cwd=recipe,
+        env={**os.environ, "CARESEP_PYTHON": str(python), "OMP_NUM_THREADS": "1"},
+        check=True,
+        capture_output=True,
+    )
+    cores = len(os.sched_getaffinity(0))
+    assert (recipe / "threads").read_text().strip() == str(cores)
