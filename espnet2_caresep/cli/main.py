@@ -1,7 +1,9 @@
 """The ``caresep`` command.
 
 Exit codes: 0 done, 2 something the user can put right (one line on stderr says what),
-130 interrupted. Imports here stay light; a subcommand imports what it needs when run.
+3 the wanted sound was judged absent (only where asked for), 130 interrupted. Imports
+here stay light: a subcommand's module is imported when it is chosen, and imports what
+is heavy when it runs.
 """
 
 from __future__ import annotations
@@ -9,8 +11,16 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module, metadata
 
-from espnet2_caresep.cli import separate
+# Name -> module, one line of help. A module offers ``add_arguments(parser)``, which may
+# set the parser's description and epilog, and ``run(args) -> int``, the exit code.
+COMMANDS = {
+    "separate": (
+        "espnet2_caresep.cli.separate",
+        "separate the sounds that examples point at from recordings",
+    ),
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -20,14 +30,43 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
+class _CommandParser(_Parser):
+    """A subcommand's parser, which asks its module for options when it is chosen."""
+
+    module: str | None = None
+
+    def parse_known_args(self, args=None, namespace=None):
+        if self.module is not None:
+            module = import_module(self.module)
+            self.module = None
+            module.add_arguments(self)
+            self.set_defaults(run=module.run)
+        return super().parse_known_args(args, namespace)
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser, namespace, values, option_string=None):
+        parser.exit(0, f"caresep {metadata.version('espnet2_caresep')}\n")
+
+
 def get_parser() -> argparse.ArgumentParser:
     """The parser of the command with all its subcommands."""
     parser = _Parser(
         prog="caresep",
         description="Separate the sound that an example points at (CaRE-SEP).",
+        epilog="caresep COMMAND --help says more.",
     )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    separate.add_parser(commands)
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, help="print the version and exit"
+    )
+    commands = parser.add_subparsers(
+        dest="command",
+        metavar="COMMAND",
+        required=True,
+        parser_class=_CommandParser,
+    )
+    for name, (module, line) in COMMANDS.items():
+        commands.add_parser(name, help=line, description=line).module = module
     return parser
 
 
@@ -35,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
     args = get_parser().parse_args(argv)
     try:
-        args.run(args)
+        return args.run(args)
     except KeyboardInterrupt:
         print("caresep: interrupted", file=sys.stderr)
         return 130
@@ -46,7 +85,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         reason = " ".join(str(error).split()) or type(error).__name__
         print(f"caresep {args.command}: error: {reason}", file=sys.stderr)
         return 2
-    return 0
 
 
 if __name__ == "__main__":

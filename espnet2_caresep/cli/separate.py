@@ -7,15 +7,11 @@ import sys
 from pathlib import Path
 
 
-def add_parser(commands) -> None:
-    """Adds the subcommand to the ``caresep`` parser."""
-    parser = commands.add_parser(
-        "separate",
-        help="separate what sounds like a query from a mixture",
-        description=(
-            "Separate what sounds like the query from a mixture. The output has the "
-            "rate, length, channels and level of the mixture."
-        ),
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options."""
+    parser.description = (
+        "Separate what sounds like the query from a mixture. The output has the "
+        "rate, length, channels and level of the mixture."
     )
     parser.add_argument("mixture", metavar="MIX", type=Path, help="audio file")
     parser.add_argument(
@@ -42,10 +38,9 @@ def add_parser(commands) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="replace existing outputs"
     )
-    parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> int:
     """Separates and writes.
 
     Raises:
@@ -80,6 +75,7 @@ def run(args: argparse.Namespace) -> None:
                 file=sys.stderr,
             )
         write_audio(path, samples, result.sample_rate, subtype)
+    return 0
 
 
 def _check_distinct(inputs: list[Path], outputs: list[Path]) -> None:
