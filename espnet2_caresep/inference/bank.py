@@ -1,0 +1,276 @@
+"""Query banks: several examples of one sound, embedded once and kept in a file.
+
+A bank is a safetensors file (numbers and text, nothing that runs) with the tensors
+
+- ``embeddings`` (clips, query_dim) float32, one row per clip,
+- ``mean`` (query_dim,) float32, the query that the bank stands for,
+- ``dispersion`` () float32, see :attr:`Bank.dispersion`,
+
+and in its metadata the fingerprint of the model that made it, its name and the list of
+clips with their hashes. An embedding means something to its own model alone, so a bank
+of another model is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from espnet2_caresep.data.files import write_whole
+
+FORMAT = "caresep-bank-1"
+SUFFIX = ".safetensors"
+FILE_LIMIT = 256 * 2**20  # bytes; a thousand clips of the 2048-d model have 10 MB
+NAME = re.compile(r"\w[\w.+ -]{0,63}")
+FAR = 2.0  # times the other clips' median distance: such a clip is called an outlier
+FEWEST = 3  # clips without which nothing can be called an outlier
+
+
+class BankError(ValueError):
+    """A bank that cannot be used, with a one-line reason."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A clip of a bank.
+
+    Attributes:
+        file: Name of the file, without its folders.
+        sha256: Hash of the file, 64 hexadecimal digits.
+        seconds: Its length.
+    """
+
+    file: str
+    sha256: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Examples of one sound, as one model hears them.
+
+    Attributes:
+        name: Name of the bank.
+        fingerprint: Fingerprint of the model.
+        embeddings: (clips, query_dim) float32, finite, at least one row.
+        sources: One per row.
+        pooled: Leading features that distances are computed from: a query's spectrum,
+            which some models append, tells recordings apart more than sounds.
+    """
+
+    name: str
+    fingerprint: str
+    embeddings: np.ndarray
+    sources: tuple[Source, ...]
+    pooled: int
+
+    @property
+    def embedding(self) -> np.ndarray:
+        """The query that the bank stands for: the clips' mean, (query_dim,) float32."""
+        return self.embeddings.mean(0, dtype=np.float64).astype(np.float32)
+
+    @property
+    def dispersion(self) -> float:
+        """RMS distance of the clips from their mean over the RMS length of a clip.
+
+        0 for equal clips, near 1 for clips that have nothing in common.
+        """
+        points = self._points()
+        spread = np.square(points - points.mean(0)).sum(1).mean()
+        return float(np.sqrt(spread / max(np.square(points).sum(1).mean(), 1e-30)))
+
+    @property
+    def distances(self) -> np.ndarray:
+        """Each clip's distance from the mean of the others, (clips,); 0 for one clip."""
+        points, count = self._points(), len(self.embeddings)
+        if count == 1:
+            return np.zeros(1)
+        others = (points.sum(0) - points) / (count - 1)
+        return np.linalg.norm(points - others, axis=1)
+
+    @property
+    def outliers(self) -> list[Source]:
+        """Clips more than twice as far from the others as the others' median is."""
+        distances = self.distances
+        if len(distances) < FEWEST:
+            return []
+        usual = [np.median(np.delete(distances, i)) for i in range(len(distances))]
+        return [s for s, d, u in zip(self.sources, distances, usual) if d > FAR * u]
+
+    def _points(self) -> np.ndarray:
+        return self.embeddings[:, : self.pooled].astype(np.float64)
+
+
+def bank_folder() -> Path:
+    """Where banks live: ``$XDG_DATA_HOME/caresep/banks``, by default in ~/.local."""
+    data = os.environ.get("XDG_DATA_HOME", "")
+    # The XDG specification says to ignore a path that is not absolute.
+    home = Path(data) if os.path.isabs(data) else Path.home() / ".local" / "share"
+    return home / "caresep" / "banks"
+
+
+def bank_path(name_or_path: str | Path) -> Path:
+    """File of a bank: a path that ends in .safetensors, or a name in the bank folder.
+
+    Raises:
+        BankError: If it can be neither.
+    """
+    text = str(name_or_path).removeprefix("@")
+    if text.endswith(SUFFIX):
+        return Path(text)
+    if not NAME.fullmatch(text):
+        raise BankError(
+            f"{text!r} names no bank: letters, digits, spaces and . _ + - (at most 64), "
+            f"or a path that ends in {SUFFIX}"
+        )
+    return bank_folder() / (text + SUFFIX)
+
+
+def embed_clip(separator, path: str | Path) -> tuple[np.ndarray, Source]:
+    """Embeds a clip for a bank.
+
+    Args:
+        separator: A :class:`~espnet2_caresep.inference.CaRESeparator`.
+        path: Audio file.
+
+    Returns:
+        (query_dim,) float32 and where it came from.
+
+    Raises:
+        ValueError: If the clip cannot be a query.
+    """
+    from espnet2_caresep.inference.audio import read_audio
+
+    clip = read_audio(path)
+    seconds = clip.samples.shape[-1] / clip.sample_rate
+    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return separator.embed(clip), Source(Path(path).name, digest, round(seconds, 3))
+
+
+def extend_bank(
+    name: str,
+    separator,
+    clips: Sequence[tuple[np.ndarray, Source]],
+    bank: Bank | None = None,
+) -> Bank:
+    """Puts embedded clips into a bank.
+
+    Args:
+        name: Name of the bank.
+        separator: The CaRESeparator that embedded the clips.
+        clips: From :func:`embed_clip`, at least one.
+        bank: A bank of the same model to add to; by default a new one.
+    """
+    embeddings, sources = zip(*clips)
+    if bank is not None:
+        embeddings = (*bank.embeddings, *embeddings)
+        sources = (*bank.sources, *sources)
+    network = separator.network
+    pooled = getattr(network, "pooled_dim", network.query_dim)
+    return Bank(name, separator.fingerprint, np.stack(embeddings), sources, pooled)
+
+
+def save_bank(path: str | Path, bank: Bank) -> None:
+    """Writes a bank, whole or not at all; its folder is made.
+
+    Raises:
+        BankError: If the disk refuses.
+    """
+    from safetensors.numpy import save
+
+    path = Path(path)
+    tensors = {
+        "embeddings": np.ascontiguousarray(bank.embeddings, dtype=np.float32),
+        "mean": bank.embedding,
+        "dispersion": np.array(bank.dispersion, np.float32),
+    }
+    metadata = {
+        "format": FORMAT,
+        "name": bank.name,
+        "fingerprint": bank.fingerprint,
+        "pooled": str(bank.pooled),
+        "sources": json.dumps([asdict(source) for source in bank.sources]),
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with write_whole(path) as part:
+            part.write_bytes(save(tensors, metadata))
+    except OSError as error:
+        raise BankError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def read_bank(name_or_path: str | Path) -> Bank:
+    """Reads a bank of whatever model.
+
+    Raises:
+        BankError: If there is none, or it is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = bank_path(name_or_path)
+    if not path.is_file():
+        raise BankError(f"{name_or_path}: no such bank (see caresep bank list)")
+    if path.stat().st_size > FILE_LIMIT:
+        raise BankError(f"{path}: is larger than a bank can be")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise BankError(f"{path}: is not a query bank")
+            embeddings = file.get_tensor("embeddings")
+        sources = tuple(Source(**entry) for entry in json.loads(metadata["sources"]))
+        bank = Bank(
+            metadata["name"],
+            metadata["fingerprint"],
+            embeddings,
+            sources,
+            int(metadata["pooled"]),
+        )
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, BankError):
+            raise
+        raise BankError(f"{path}: is damaged ({_one_line(error)})") from error
+    shape = embeddings.shape
+    if (
+        embeddings.dtype != np.float32
+        or len(shape) != 2
+        or shape[0] != len(sources)
+        or not 1 <= bank.pooled <= shape[1]
+        or not np.isfinite(embeddings).all()
+        or not sources
+    ):
+        raise BankError(f"{path}: is damaged (its clips and embeddings do not fit)")
+    return bank
+
+
+def load_bank(name_or_path: str | Path, fingerprint: str) -> Bank:
+    """Reads a bank to use it with a model.
+
+    Args:
+        name_or_path: Name of a bank, with or without a leading ``@``, or its file.
+        fingerprint: The model's fingerprint, ``CaRESeparator.fingerprint``.
+
+    Returns:
+        The bank; ``bank.embedding`` is the query.
+
+    Raises:
+        BankError: If there is none, it is damaged, or another model made it.
+    """
+    bank = read_bank(name_or_path)
+    if bank.fingerprint != fingerprint:
+        raise BankError(
+            f"bank {bank.name}: was made with another model ({bank.fingerprint}, this "
+            f"one is {fingerprint}); make it again with this model"
+        )
+    return bank
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
