@@ -14,6 +14,7 @@ from espnet2_caresep import batch as batches
 from espnet2_caresep.config import ConfigError
 from espnet2_caresep.extractor import CaRESepExtractor
 from espnet2_caresep.losses import CaRESepLoss
+from espnet2_caresep.spec_augment import SpecAugment
 from espnet2_caresep.validation import separation_figures, tagging_figures
 
 MODES = ("sep", "cls", "cls+sep")
@@ -39,6 +40,9 @@ class ESPnetCaRESepModel(AbsESPnetModel):
             On GPU, ``--use_amp`` does this.
         mixup_alpha: In mode "cls", anchors are mixed in random proportion
             Beta(alpha, alpha) at equal level, labels in the same proportion; 0 is off.
+        time_mask_width: In mode "cls", SpecAugment hides two stretches of time of each
+            anchor, each shorter than this many STFT frames; 0 is off.
+        freq_mask_width: The same for ranges of frequency, in bands.
         extract_feats_in_collect_stats: ESPnet's switch; the statistics need no model.
 
     Raises:
@@ -54,6 +58,8 @@ class ESPnetCaRESepModel(AbsESPnetModel):
         query_grad: bool = True,
         cpu_autocast: str | None = None,
         mixup_alpha: float = 0.0,
+        time_mask_width: int = 0,
+        freq_mask_width: int = 0,
         extract_feats_in_collect_stats: bool = False,
     ):
         super().__init__()
@@ -65,6 +71,13 @@ class ESPnetCaRESepModel(AbsESPnetModel):
             )
         if mixup_alpha < 0:
             raise ConfigError(f"mixup_alpha must be at least 0, got {mixup_alpha}")
+        widths = {
+            "time_mask_width": time_mask_width,
+            "freq_mask_width": freq_mask_width,
+        }
+        for name, width in widths.items():
+            if width < 0:
+                raise ConfigError(f"{name} must be at least 0, got {width}")
         self.extractor = extractor
         self.labels = list(labels)
         self.loss = loss
@@ -74,6 +87,8 @@ class ESPnetCaRESepModel(AbsESPnetModel):
         self.mixup_alpha = mixup_alpha
         self.extract_feats_in_collect_stats = extract_feats_in_collect_stats
         self.item_figures: list[dict] | None = None
+        if mode == "cls" and any(widths.values()):
+            self.network.anchor_net.augment = SpecAugment(**widths)
 
     @property
     def network(self) -> torch.nn.Module:

@@ -19,6 +19,8 @@ TAGGING = {
     "mode": "cls",
     "best_model_criterion": [["valid", "mAP", "max"]],
     "model_conf.mixup_alpha": 0.5,
+    "model_conf.time_mask_width": 64,
+    "model_conf.freq_mask_width": 8,
     "loss_conf.mae_weight": None,
     "loss_conf.sdr_weight": None,
     "loss_conf.sdr_threshold": None,

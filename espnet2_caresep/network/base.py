@@ -1,5 +1,7 @@
 """What all systems have in common: waveforms and spectra in, results out."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import torch
@@ -23,6 +25,8 @@ class AnchorEncoder(nn.Module):
     The level of every input is normalised inside, so results do not depend on it.
     Inputs are padded to one segment; padding never changes a result. A subclass says
     how a spectrum is encoded and sets ``query_dim``, the length of its embeddings.
+    A training may set ``augment``, a module that changes what the encoder sees of a
+    clip: normalised picture (B, T, K, ...) and valid frames (B, T) -> picture.
 
     Args:
         sample_rate: Sampling rate of all audio in Hz.
@@ -51,6 +55,12 @@ class AnchorEncoder(nn.Module):
         self.segment_frames = segment_frames
         self.segment_samples = (segment_frames - 1) * hop_length
         self.stft = STFT(n_fft, hop_length)
+        self.augment: nn.Module | None = None
+
+    @property
+    def anchor_net(self) -> AnchorEncoder:
+        """The network that embeds and tags clips: this one, or one that it holds."""
+        return self
 
     # Waveforms in, results out ----------------------------------------------------
 
@@ -134,6 +144,9 @@ class AnchorEncoder(nn.Module):
         power = F.pad(power, (0, 0, 0, missing)) * valid[..., None]
         mean = power.sum((1, 2)) / (frames * power.shape[2])
         return power / mean.clamp(min=1e-10)[:, None, None], valid
+
+    def _augment(self, picture: Tensor, valid: Tensor) -> Tensor:
+        return picture if self.augment is None else self.augment(picture, valid)
 
 
 class QuerySeparator(AnchorEncoder):

@@ -106,11 +106,15 @@ class CaRESep(HTSAT, QuerySeparator):
             self.query_net = HTSAT(**encoder)
             self.head = None  # the query network tags
 
+    @property
+    def anchor_net(self) -> HTSAT:
+        """The network that embeds and tags clips: this one where it is shared."""
+        return self if self.query_net is None else self.query_net
+
     def encode_anchor_spectrum(self, spectrum: Tensor, frames: Tensor) -> Anchor:
         """Like :meth:`encode_anchor`, on spectra (B, T, F) with (B,) valid frames."""
         power, valid = self._power(spectrum, frames)
-        encoder = self if self.query_net is None else self.query_net
-        anchor = encoder.encode_power(power, valid)
+        anchor = self.anchor_net.encode_power(power, valid)
         if self.spectrum is None:
             return anchor
         log_power = mean_log_power(power, frames)
@@ -127,7 +131,8 @@ class CaRESep(HTSAT, QuerySeparator):
             mean = mean_log_power(power, frames)
             prior, shown = self.spectrum(query_log_power, mean, self.merge)
             hint = self.fold(shown[:, None] * valid[..., None, None])
-        x, skips = self.encoder(self._image(power, valid), pooled, hint)
+        image = self.fold(self._bands(power, valid))
+        x, skips = self.encoder(image, pooled, hint)
         bands = self.fold.unfold(self.decoder(x, skips, pooled))
         logits = self.merge(bands).float()
         return (logits if hint is None else logits + prior[:, None]).sigmoid()

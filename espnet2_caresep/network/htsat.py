@@ -99,19 +99,19 @@ class HTSAT(AnchorEncoder):
 
     def encode_power(self, power: Tensor, valid: Tensor) -> Anchor:
         """Power (B, segment_frames, F) at unit mean, valid frames -> embedding, tags."""
-        flat, _ = self.encoder(self._image(power, valid))
+        bands = self._augment(self._bands(power, valid), valid)
+        flat, _ = self.encoder(self.fold(bands))
         tokens = self.fold.unfold(flat, TOKEN_FRAMES)
         held = valid[:, ::TOKEN_FRAMES]  # token frames that hold audio
         weight = held[..., None].float()
         query = (tokens.float().mean(2) * weight).sum(1) / weight.sum(1)
         return Anchor(query, *self.head(tokens, held))
 
-    def _image(self, power: Tensor, valid: Tensor) -> Tensor:
-        """Power -> normalised band image (B, C, H, W), zero where there is no audio."""
+    def _bands(self, power: Tensor, valid: Tensor) -> Tensor:
+        """Power -> normalised bands (B, T, K, C), zero where there is no audio."""
         with torch.autocast(power.device.type, enabled=False):
             bands = self.split(torch.log(power + FLOOR))
-            bands = normalise_rows(self.norm, bands, valid)
-        return self.fold(bands)
+            return normalise_rows(self.norm, bands, valid)
 
 
 def check_counts(name: str, value: tuple[int, ...], count: int) -> None:

@@ -59,6 +59,11 @@ class UNetSeparator(QuerySeparator):
         self.norm = nn.BatchNorm1d(self.stft.num_bins)
         self.unet = ConvUNet(self.query_dim, unet_channels, unet_levels)
 
+    @property
+    def anchor_net(self) -> AnchorEncoder:
+        """The query network."""
+        return self.query_net
+
     def encode_anchor(self, audio: Tensor, lengths: Tensor | None = None) -> Anchor:
         """Embedding and tags of clips (B, N) of at most a segment, in one pass."""
         return self.query_net.encode_anchor(audio, lengths)
