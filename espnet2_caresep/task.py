@@ -1,8 +1,9 @@
 """The ESPnet task: options, data names, and how everything is built from them.
 
 Importing this module also makes the extractors known to ESPnet's stock target speaker
-extraction task and the schedules to every task. It happens at import because the
-processes of a multi-GPU training import the module again and inherit nothing.
+extraction task, the query-bound separator to its enhancement and joint tasks, and the
+schedules to every task. It happens at import because the processes of a multi-GPU
+training import the module again and inherit nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import ClassVar
 
 import torch
 from espnet2.iterators.abs_iter_factory import AbsIterFactory
-from espnet2.tasks import abs_task, enh_tse
+from espnet2.tasks import abs_task, asr, enh, enh_s2t, enh_tse
 from espnet2.tasks.enh_tse import TargetSpeakerExtractionTask
 from espnet2.torch_utils.initialize import initialize
 from espnet2.train.class_choices import ClassChoices
@@ -28,14 +29,20 @@ from espnet2_caresep.data.epochs import EpochIterFactory
 from espnet2_caresep.data.preprocessor import PairMixingPreprocessor
 from espnet2_caresep.espnet_model import MODES, ESPnetCaRESepModel
 from espnet2_caresep.extractor import EXTRACTORS
+from espnet2_caresep.frontend import ResamplingFrontend
 from espnet2_caresep.init_param import check_init_param
 from espnet2_caresep.losses import CaRESepLoss
 from espnet2_caresep.network.systems import SYSTEMS
 from espnet2_caresep.schedulers import CaRESepLR, WarmupCosineLR
+from espnet2_caresep.separator import QueryBoundSeparator
 from espnet2_caresep.task_checks import GIVEN, prepare
 from espnet2_caresep.trainer import CaRESepTrainer
 
 enh_tse.extractor_choices.classes.update(EXTRACTORS)
+enh.separator_choices.classes["caresep"] = QueryBoundSeparator
+# enh_s2t copies the table when it is imported, and shares that of the frontends
+enh_s2t.enh_separator_choices.classes["caresep"] = QueryBoundSeparator
+asr.frontend_choices.classes["resampling"] = ResamplingFrontend
 abs_task.scheduler_classes["caresep"] = CaRESepLR
 abs_task.scheduler_classes["warmup_cosine"] = WarmupCosineLR
 

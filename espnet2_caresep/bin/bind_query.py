@@ -1,0 +1,125 @@
+"""Binds a trained model to one query, to train it together with a recogniser.
+
+    python -m espnet2_caresep.bin.bind_query --model MODEL --query voice.wav \
+        --config conf/enh_s2t.yaml --output_dir exp/enh_s2t_voice
+
+writes into the output directory
+
+- ``separator.pth``: the separator's weights and the query's embedding (the mean over
+  several queries), named as ESPnet's ``enh_s2t`` model names them;
+- ``train.yaml``: the configuration with the separator's part filled in, for
+  ``python -m espnet2_caresep.bin.espnet -m espnet2.bin.enh_s2t_train --config ...``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from espnet2_caresep.config import ConfigError
+from espnet2_caresep.data.command import bad_input_exits
+from espnet2_caresep.data.files import write_whole
+from espnet2_caresep.zoo import fetch
+
+PREFIX = "enh_model.separator."
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """The options."""
+    parser = argparse.ArgumentParser(
+        description="Bind a trained model to a query, for joint training with ASR",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--model", required=True, help="model zip, folder or tag")
+    parser.add_argument(
+        "--query", required=True, nargs="+", help="examples of the wanted sound"
+    )
+    parser.add_argument(
+        "--config", required=True, help="enh_s2t configuration to complete"
+    )
+    parser.add_argument("--output_dir", required=True, help="where to write")
+    return parser
+
+
+def main(cmd: Sequence[str] | None = None) -> None:
+    """Runs the command.
+
+    Raises:
+        SystemExit: With status 2 and one line on stderr if an input cannot be used.
+    """
+    args = get_parser().parse_args(cmd)
+    with bad_input_exits():
+        bind(args.model, args.query, args.config, args.output_dir)
+
+
+def bind(
+    model: str, queries: Sequence[str], config_file: str, output_dir: str | Path
+) -> None:
+    """Writes ``separator.pth`` and ``train.yaml``.
+
+    Args:
+        model: What :meth:`CaRESeparator.from_pretrained` takes.
+        queries: Audio files.
+        config_file: ``enh_s2t`` configuration.
+        output_dir: Made if missing.
+
+    Raises:
+        ValueError: If an input cannot be used.
+    """
+    config = _read_config(config_file)
+
+    import torch
+
+    from espnet2_caresep.inference import CaRESeparator
+    from espnet2_caresep.inference.checkpoint import read_config
+
+    if Path(model).is_dir():
+        trained = read_config(Path(model) / "config.yaml")
+        separator = CaRESeparator.from_pretrained(model, "cpu")
+    else:
+        files = fetch(model)
+        trained = read_config(files["train_config"])
+        separator = CaRESeparator.from_files(**files, device="cpu")
+    embeddings = [torch.from_numpy(separator.embed(query)) for query in queries]
+    weights = {
+        f"{PREFIX}network.{name}": value
+        for name, value in separator.network.state_dict().items()
+    }
+    weights[f"{PREFIX}query"] = torch.stack(embeddings).mean(0, keepdim=True)
+    output_dir = Path(output_dir)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    path = output_dir / "separator.pth"
+    config.update(
+        enh_encoder="same",
+        enh_decoder="same",
+        enh_separator="caresep",
+        enh_separator_conf={
+            **(config.get("enh_separator_conf") or {}),
+            "system": trained.get("extractor", "caresep"),
+            **(trained.get("extractor_conf") or {}),
+        },
+        # Further weights, such as a recogniser's, stay
+        init_param=[str(path), *(config.get("init_param") or [])],
+    )
+    with write_whole(path) as part:
+        torch.save(weights, part)
+    with write_whole(output_dir / "train.yaml") as part:
+        part.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+
+
+def _read_config(path: str) -> dict:
+    try:
+        config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"--config {path}: cannot be read ({reason})") from error
+    if not isinstance(config, dict):
+        raise ConfigError(f"--config {path}: holds no settings")
+    return config
+
+
+if __name__ == "__main__":
+    main()
