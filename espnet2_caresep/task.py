@@ -12,6 +12,7 @@ import argparse
 from collections.abc import Sequence
 from typing import ClassVar
 
+import espnet
 import torch
 from espnet2.iterators.abs_iter_factory import AbsIterFactory
 from espnet2.tasks import abs_task, asr, enh, enh_s2t, enh_tse
@@ -43,6 +44,7 @@ enh.separator_choices.classes["caresep"] = QueryBoundSeparator
 # enh_s2t copies the table when it is imported, and shares that of the frontends
 enh_s2t.enh_separator_choices.classes["caresep"] = QueryBoundSeparator
 asr.frontend_choices.classes["resampling"] = ResamplingFrontend
+espnet.TASKS["caresep"] = ("espnet2_caresep.inference", "CaRESeparator")
 abs_task.scheduler_classes["caresep"] = CaRESepLR
 abs_task.scheduler_classes["warmup_cosine"] = WarmupCosineLR
 
@@ -58,6 +60,10 @@ preprocessor_choices = ClassChoices(
     type_check=AbsPreprocessor,
     default="caresep",
 )
+
+# Stock inference classes look for an encoder first. They quote what they do not know,
+# so this is what they answer to a configuration of ours.
+NOT_STOCK = "none: this model needs espnet2_caresep; load it with its inference module"
 
 WAVEFORMS = ("speech_mix", "speech_ref", "enroll_ref", "other_ref")
 
@@ -120,6 +126,7 @@ class CaRESepTask(TargetSpeakerExtractionTask):
             default={},
             help=f"Options of the losses: {_defaults(CaRESepLoss, 'loss')}",
         )
+        group.add_argument("--encoder", default=NOT_STOCK, help=argparse.SUPPRESS)
         for class_choices in cls.class_choices_list:
             class_choices.add_arguments(group)
         parser.set_defaults(

@@ -82,7 +82,9 @@ def bind(
     else:
         files = fetch(model)
         trained = read_config(files["train_config"])
-        separator = CaRESeparator.from_files(**files, device="cpu")
+        separator = CaRESeparator.from_files(
+            files["train_config"], files["model_file"], "cpu"
+        )
     embeddings = [torch.from_numpy(separator.embed(query)) for query in queries]
     weights = {
         f"{PREFIX}network.{name}": value

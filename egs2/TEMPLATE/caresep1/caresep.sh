@@ -58,6 +58,10 @@ inference_model=valid.mixture_sdr.best.pth # weights for stages 7 to 11
 inference_args=         # further arguments for inference
 inference_tag=          # suffix of the directory of outputs (default: from the two)
 gallery_items=6         # test mixtures to show
+# Upload
+hf_repo=                # USER/NAME on Hugging Face; log in with "hf auth login" before
+hf_license=apache-2.0   # licence of the weights
+hf_private=false        # make a new repository a private one
 # === end of options ===
 
 show_help() {
@@ -67,7 +71,7 @@ Usage: $0 [--option value]...
 Stages: 1 data preparation, 2 (speed perturbation: not used), 3 format and mix,
 4 length filter, 5 statistics, 6 training, 7 inference, 8 scores and gallery,
 9 and 10 (speech recognition: not provided yet), 11 pack, 12 (Zenodo: not used),
-13 (upload to Hugging Face: not provided yet).
+13 upload to Hugging Face.
 
 Options [default]:
 END
@@ -140,7 +144,7 @@ trap end_children EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-for name in data train evaluate; do
+for name in data train evaluate upload; do
     # shellcheck disable=SC1090
     . "${scripts}/stages/${name}.sh"
 done
@@ -148,7 +152,6 @@ done
 stage_9() { log "Stage 9: speech recognition is not provided yet"; }
 stage_10() { log "Stage 10: word error rates are not provided yet"; }
 stage_12() { log "Stage 12: upload to Zenodo is not used"; }
-stage_13() { fail "stage 13 (upload to Hugging Face) is not provided yet"; }
 
 is_skipped() { # is_skipped STAGE
     case $1 in
