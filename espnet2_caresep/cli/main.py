@@ -20,6 +20,11 @@ COMMANDS = {
         "espnet2_caresep.cli.separate",
         "separate the sounds that examples point at from recordings",
     ),
+    "tag": ("espnet2_caresep.cli.tag", "name what sounds in recordings, and when"),
+    "models": (
+        "espnet2_caresep.cli.models",
+        "list the models at hand with their scores and licences",
+    ),
 }
 
 

@@ -31,8 +31,9 @@ class FrameScores:
     Attributes:
         labels: Names of the classes ("class 0", ... where the model names none).
         frames: (frames, classes) float32 probabilities; zero where nothing sounds.
-        clip: (classes,) float32 probabilities of the whole audio: from the mean logit
-            of the frames in which something sounds (paper section 2.3).
+        clip: (classes,) float32 probabilities that a class sounds at all: the clip
+            probability (paper section 2.3) of the segment where it is highest. A mean
+            over an hour would say no to a dog that barks once.
         frame_seconds: Time from one frame to the next.
         seconds: Length of the audio; the last frame may reach beyond.
     """
@@ -70,7 +71,7 @@ def score_frames(separator, audio, sample_rate: int | None = None) -> FrameScore
         sample_rate: Rate of an array in Hz.
 
     Returns:
-        Probabilities of the frames and of the whole.
+        Probabilities of the frames and of all.
 
     Raises:
         ValueError: If it cannot be read, is empty, too short or not finite.
@@ -88,24 +89,26 @@ def score_frames(separator, audio, sample_rate: int | None = None) -> FrameScore
         last = -(-(len(samples) - whole) // hop) * hop
         starts = [*range(0, last, step), last]
     count = -(-len(samples) // hop)
+    heard = _heard(samples, hop, count)
     logits, weights = np.zeros((count, network.num_classes)), np.zeros((count, 1))
+    clip = np.zeros(network.num_classes, np.float32)
     for start in starts:
         end = start + whole if len(starts) > 1 else None
         part = Audio(audio.samples[:, start:end], audio.sample_rate, audio.name)
-        found = _logit(separator.tag(part).frames)
-        size = len(found)
+        tags = separator.tag(part)
+        size = len(tags.frames)
         rise = np.minimum(np.arange(size), np.arange(size)[::-1])[:, None] + 1
-        logits[start // hop :][:size] += rise * found
+        logits[start // hop :][:size] += rise * _logit(tags.frames)
         weights[start // hop :][:size] += rise
+        if heard[start // hop :][:size].any():
+            clip = np.maximum(clip, tags.probabilities)
     logits /= weights
-    heard = _heard(samples, hop, count)
     frames = np.where(heard[:, None], _sigmoid(logits), 0)
-    clip_scores = _sigmoid(logits[heard].mean(0)) if heard.any() else 0 * frames[0]
     labels = separator.labels or [f"class {i}" for i in range(frames.shape[1])]
     return FrameScores(
         list(labels),
         frames.astype(np.float32),
-        clip_scores.astype(np.float32),
+        clip,
         hop / audio.sample_rate,
         seconds,
     )
@@ -144,7 +147,7 @@ def find_events(
     hop = scores.frame_seconds
     events = []
     for index, label in enumerate(scores.labels):
-        column = scores.frames[:, index]
+        column = scores.frames[:, index].astype(np.float64)
         spans: list[list[int]] = []
         for first, last in _runs(column >= LOW * threshold):
             if column[first:last].max() < threshold:

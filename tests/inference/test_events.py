@@ -45,7 +45,7 @@ def test_a_clip_has_the_tags_of_the_separator(separator, sound):
         assert scores.labels == tags.labels and scores.seconds == len(clip[0]) / 32000
 
 
-@pytest.mark.parametrize("seconds", [1.28, 1.6, 2.5, 6.01])
+@pytest.mark.parametrize("seconds", [1.28, 1.6, 3.01])
 def test_frames_cover_any_length(separator, sound, seconds):
     scores = score_frames(separator, sound(1, seconds), 32000)
     assert len(scores.frames) == np.ceil(seconds / HOP - 1e-9)
@@ -56,12 +56,8 @@ def test_overlapping_segments_are_averaged_by_their_place(separator, sound):
     # The tiny network's segment holds three whole frames of 10,240 samples, so four
     # frames are the segments 0..2 and 1..3: compared with a sum written out by hand.
     clip = sound(3, 1.28)
-    logit = [
-        np.log(p / (1 - p))
-        for start in (0, 10240)
-        for p in [separator.tag(clip[:, start : start + 30720], 32000).frames]
-    ]
-    first, second = logit
+    tags = [separator.tag(clip[:, i : i + 30720], 32000) for i in (0, 10240)]
+    first, second = (np.log(t.frames / (1 - t.frames)) for t in tags)
     expected = np.stack(
         [
             first[0],
@@ -72,8 +68,9 @@ def test_overlapping_segments_are_averaged_by_their_place(separator, sound):
     )
     scores = score_frames(separator, clip, 32000)
     assert np.allclose(scores.frames, 1 / (1 + np.exp(-expected)), atol=1e-5)
-    clip_logit = np.log(scores.clip / (1 - scores.clip))
-    assert np.allclose(clip_logit, expected.mean(0), atol=1e-4)
+    assert np.allclose(
+        scores.clip, np.maximum(tags[0].probabilities, tags[1].probabilities)
+    )
 
 
 def test_rate_and_channels_change_little(separator, sound, tmp_path):
@@ -135,6 +132,7 @@ def test_bad_values_are_refused():
 def test_events_say_what_the_frames_say(frames, threshold, shortest, gap):
     scores = _scores(frames)
     events = find_events(scores, threshold, shortest, gap)
+    frames = frames.astype(np.float64)
     for event in events:
         assert isinstance(event, Event) and 0 <= event.start < event.end <= 6.4
         assert event.end - event.start >= shortest - 1e-3

@@ -1,0 +1,149 @@
+"""``caresep tag``: what sounds in recordings, and when."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from espnet2_caresep.cli.model_options import add_model_options, load_separator
+
+FORMATS = {  # name -> how the file of a recording's tags ends
+    "text": ".tags.txt",
+    "json": ".tags.json",
+    "csv": ".tags.csv",
+    "audacity": ".labels.txt",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options."""
+    parser.description = (
+        "Name what sounds in recordings of any length, with scores, and say when: "
+        "events with start and end. An event needs a moment (0.32 s at 32 kHz) at the "
+        "threshold and reaches as far as moments stay above half of it."
+    )
+    parser.add_argument("files", metavar="FILE", nargs="+", type=Path, help="audio")
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        default=0.5,
+        help="probability from which a sound is there (default: 0.5)",
+    )
+    parser.add_argument(
+        "--top", type=int, metavar="N", help="name at most N labels per file"
+    )
+    parser.add_argument(
+        "--min-duration",
+        type=float,
+        default=0.25,
+        metavar="SECONDS",
+        help="drop shorter events (default: 0.25)",
+    )
+    parser.add_argument(
+        "--max-gap",
+        type=float,
+        default=0.35,
+        metavar="SECONDS",
+        help="join events of one label this far apart (default: 0.35)",
+    )
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        default="text",
+        help="text; json (one object per line on stdout); csv; audacity (a label track "
+        "to import) (default: text)",
+    )
+    parser.add_argument(
+        "-o",
+        "--output-dir",
+        type=Path,
+        metavar="DIR",
+        help="write one file per recording, named after it, instead of to stdout",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace existing outputs"
+    )
+    add_model_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Tags; a file that cannot be used is reported and the others are still done.
+
+    Raises:
+        ValueError: If an option, an output or the model cannot be used.
+    """
+    if args.top is not None and args.top < 1:
+        raise ValueError(f"--top must be at least 1, not {args.top}")
+    if args.format == "audacity" and len(args.files) > 1 and args.output_dir is None:
+        raise ValueError("one label track per file: give --output-dir for several")
+    if not 0 < args.threshold <= 1:
+        raise ValueError(f"--threshold must lie in 0..1, not {args.threshold}")
+    for name in ("min_duration", "max_gap"):
+        if getattr(args, name) < 0:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least 0")
+    outputs = _outputs(args)
+    separator = load_separator(args)
+
+    from espnet2_caresep.data.files import write_whole
+    from espnet2_caresep.inference.tag_formats import tag_file
+
+    if args.output_dir is not None:
+        args.output_dir.mkdir(parents=True, exist_ok=True)
+    failed = printed = False
+    for file, output in zip(args.files, outputs):
+        try:
+            tags = tag_file(
+                separator,
+                file,
+                args.threshold,
+                args.top,
+                args.min_duration,
+                args.max_gap,
+            )
+            text = _write(tags, args.format, to_file=bool(output), header=not printed)
+            if output is None:
+                print(text, end="", flush=True)
+                printed = True
+            else:
+                with write_whole(output) as part:
+                    part.write_text(text, encoding="utf-8")
+        except (ValueError, OSError) as error:
+            failed = True
+            reason = " ".join(str(error).split())
+            print(f"caresep tag: error: {reason}", file=sys.stderr)
+    return 2 if failed else 0
+
+
+def _write(tags, form: str, to_file: bool, header: bool) -> str:
+    from espnet2_caresep.inference import tag_formats
+
+    if form == "json":
+        return tag_formats.as_json(tags, indent=1 if to_file else None)
+    if form == "csv":
+        return tag_formats.as_csv(tags, header=to_file or header)
+    return (tag_formats.as_text if form == "text" else tag_formats.as_audacity)(tags)
+
+
+def _outputs(args: argparse.Namespace) -> list[Path | None]:
+    """Where each recording's tags go.
+
+    Raises:
+        ValueError: If a file exists, or two recordings would share one.
+    """
+    if args.output_dir is None:
+        return [None] * len(args.files)
+    if args.output_dir.exists() and not args.output_dir.is_dir():
+        raise ValueError(f"{args.output_dir}: is a file, a folder is needed")
+    outputs: dict[Path, Path] = {}
+    for file in args.files:
+        output = args.output_dir / (file.stem + FORMATS[args.format])
+        if output in outputs:
+            raise ValueError(
+                f"{outputs[output]} and {file} would both become {output}; tag them "
+                "into different folders"
+            )
+        if output.exists() and not args.overwrite:
+            raise ValueError(f"{output}: exists; give --overwrite to replace it")
+        outputs[output] = file
+    return list(outputs)

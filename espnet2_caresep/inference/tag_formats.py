@@ -1,0 +1,126 @@
+"""The tags of a recording, for people and for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from espnet2_caresep.inference.events import Event, find_events, score_frames
+
+COLUMNS = ("file", "kind", "label", "score", "start", "end")
+
+
+@dataclass(frozen=True)
+class FileTags:
+    """What sounds in a recording.
+
+    Attributes:
+        file: The recording as it was named.
+        seconds: Its length.
+        model: Fingerprint of the model that listened.
+        threshold: Probability from which a sound is there.
+        labels: Label to the probability of the whole recording, highest first: of the
+            labels at the threshold and of those that have an event.
+        most_likely: The label with the highest probability, whatever it is, and it.
+        events: In order of time.
+    """
+
+    file: str
+    seconds: float
+    model: str
+    threshold: float
+    labels: dict[str, float]
+    most_likely: tuple[str, float]
+    events: list[Event]
+
+
+def tag_file(
+    separator,
+    path: str | Path,
+    threshold: float = 0.5,
+    top: int | None = None,
+    min_duration: float = 0.25,
+    max_gap: float = 0.35,
+) -> FileTags:
+    """Tags a recording.
+
+    Args:
+        separator: A :class:`~espnet2_caresep.inference.CaRESeparator`.
+        path: Audio file.
+        threshold: Probability from which a sound is there.
+        top: At most so many labels, the most probable ones, and only their events.
+        min_duration: As :func:`~espnet2_caresep.inference.events.find_events`.
+        max_gap: Likewise.
+
+    Raises:
+        ValueError: If the file or a value cannot be used.
+    """
+    scores = score_frames(separator, path)
+    events = find_events(scores, threshold, min_duration, max_gap)
+    ranked = sorted(zip(scores.clip.tolist(), scores.labels), reverse=True)
+    with_event = {event.label for event in events}
+    there = [(p, label) for p, label in ranked if p >= threshold or label in with_event]
+    labels = {label: round(p, 4) for p, label in there[:top]}
+    return FileTags(
+        str(path),
+        round(scores.seconds, 3),
+        separator.fingerprint,
+        threshold,
+        labels,
+        (ranked[0][1], round(ranked[0][0], 4)),
+        [event for event in events if event.label in labels],
+    )
+
+
+def as_text(tags: FileTags) -> str:
+    """Labels with their scores, under each its events."""
+    lines = [f"{tags.file}  ({tags.seconds:.2f} s)"]
+    width = max((len(label) for label in tags.labels), default=0)
+    for label, score in tags.labels.items():
+        lines.append(f"  {label:{width}}  {score:.2f}")
+        for event in tags.events:
+            if event.label == label:
+                span = f"{event.start:8.2f} s - {event.end:8.2f} s"
+                lines.append(f"  {'':{width}}  {span}  {event.score:.2f}")
+    if not tags.labels:
+        label, score = tags.most_likely
+        guess = f"the most likely is {label}, {score:.2f}" if score else "it is silent"
+        lines.append(f"  nothing reaches {tags.threshold:g}; {guess}")
+    return "\n".join(lines) + "\n"
+
+
+def as_json(tags: FileTags, indent: int | None = None) -> str:
+    """One JSON object."""
+    content = asdict(tags)
+    del content["most_likely"]
+    content["labels"] = [{"label": k, "score": v} for k, v in tags.labels.items()]
+    for event in content["events"]:
+        event["score"] = round(event["score"], 4)
+    return json.dumps(content, indent=indent, ensure_ascii=False) + "\n"
+
+
+def as_csv(tags: FileTags, header: bool = True) -> str:
+    """A row per label ("clip", the whole recording) and per event."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    if header:
+        writer.writerow(COLUMNS)
+    for label, score in tags.labels.items():
+        writer.writerow((tags.file, "clip", label, f"{score:.4f}", 0, tags.seconds))
+    for event in tags.events:
+        score = f"{event.score:.4f}"
+        row = (tags.file, "event", event.label, score, event.start, event.end)
+        writer.writerow(row)
+    return out.getvalue()
+
+
+def as_audacity(tags: FileTags) -> str:
+    """A label track that Audacity imports: start, end and label between tabs."""
+    rows = (
+        f"{event.start:.6f}\t{event.end:.6f}\t{event.label} {event.score:.2f}\n"
+        for event in tags.events
+    )
+    return "".join(rows)
