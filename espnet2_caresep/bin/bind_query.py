@@ -19,7 +19,6 @@ from pathlib import Path
 
 import yaml
 
-from espnet2_caresep.config import ConfigError
 from espnet2_caresep.data.command import bad_input_exits
 from espnet2_caresep.data.files import write_whole
 from espnet2_caresep.zoo import fetch
@@ -69,13 +68,12 @@ def bind(
     Raises:
         ValueError: If an input cannot be used.
     """
-    config = _read_config(config_file)
-
     import torch
 
     from espnet2_caresep.inference import CaRESeparator
     from espnet2_caresep.inference.checkpoint import read_config
 
+    config = read_config(config_file)
     if Path(model).is_dir():
         trained = read_config(Path(model) / "config.yaml")
         separator = CaRESeparator.from_pretrained(model, "cpu")
@@ -110,17 +108,6 @@ def bind(
         torch.save(weights, part)
     with write_whole(output_dir / "train.yaml") as part:
         part.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-
-
-def _read_config(path: str) -> dict:
-    try:
-        config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"--config {path}: cannot be read ({reason})") from error
-    if not isinstance(config, dict):
-        raise ConfigError(f"--config {path}: holds no settings")
-    return config
 
 
 if __name__ == "__main__":

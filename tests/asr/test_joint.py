@@ -100,7 +100,9 @@ def test_it_separates_as_the_trained_model_does(bound, tiny_model, speech):
     assert target[0, 32000:].abs().max() == 0
 
 
-def test_gradient_of_the_recogniser_reaches_the_separator(bound):
+@pytest.mark.parametrize("samples", [32000, 90000])
+def test_gradient_of_the_recogniser_reaches_the_separator(bound, samples):
+    """Also through the cross-fades of segments."""
     model = build(bound)
     model.train()
     network = model.enh_model.separator.network
@@ -108,8 +110,8 @@ def test_gradient_of_the_recogniser_reaches_the_separator(bound):
     assert norms and not any(norm.training for norm in norms)
     torch.manual_seed(0)
     batch = {
-        "speech": torch.randn(2, 32000),
-        "speech_lengths": torch.tensor([32000, 30000]),
+        "speech": torch.randn(2, samples),
+        "speech_lengths": torch.tensor([samples, 30000]),
         "text_spk1": torch.tensor([[2, 3], [4, -1]]),
         "text_spk1_lengths": torch.tensor([2, 1]),
     }
