@@ -46,11 +46,15 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: If an input, an output or the model cannot be used.
     """
-    from espnet2_caresep.inference.audio import check_output, read_audio, write_audio
+    from espnet2_caresep.inference.audio import read_audio, write_audio
+    from espnet2_caresep.inference.audio_writer import check_output
 
     if args.threads is not None and args.threads < 1:
         raise ValueError(f"--threads must be at least 1, not {args.threads}")
     outputs = [path for path in (args.output, args.residual) if path is not None]
+    for path in outputs:
+        if not path.parent.is_dir():
+            raise ValueError(f"{path.parent}: no such folder")
     subtypes = [check_output(path, args.subtype, args.overwrite) for path in outputs]
     _check_distinct([args.mixture, args.query], outputs)
     mixture, query = read_audio(args.mixture), read_audio(args.query)

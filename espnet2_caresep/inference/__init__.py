@@ -1,6 +1,13 @@
 """The trained model as people use it: any rate, any channel count, any length."""
 
-__all__ = ["CaRESeparator", "Separation"]
+__all__ = [
+    "CaRESeparator",
+    "Query",
+    "Separation",
+    "Stems",
+    "StreamBlock",
+    "Tags",
+]
 
 
 def __getattr__(name: str):

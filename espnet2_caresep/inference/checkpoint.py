@@ -1,33 +1,40 @@
-"""Trained weights -> network, from an ESPnet folder or a model-zoo zip.
+"""Trained weights -> network, from an ESPnet folder, a model-zoo zip or a zoo name.
 
-A checkpoint is data: weights are loaded with ``weights_only=True``, a zip is read
-member by member and never unpacked, and every weight must be the one the network of the
-configuration asks for. ESPnet itself is not needed.
+A checkpoint is data: weights are loaded with ``weights_only=True``, may be no larger
+than the network of the configuration, and every weight must be the one it asks for.
+ESPnet itself is not needed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import pickle
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
-import yaml
 
-from espnet2_caresep.config import check_keys
+from espnet2_caresep.config import ConfigError, check_keys
+from espnet2_caresep.inference.package import (
+    CONFIG_LIMIT,
+    WEIGHTS_LIMIT,
+    ModelError,
+    Package,
+    open_files,
+    open_package,
+    parse_yaml,
+)
+from espnet2_caresep.inference.presence import PresenceRule
+from espnet2_caresep.inference.zoo import fetch_model
 from espnet2_caresep.network.base import QuerySeparator
 from espnet2_caresep.network.systems import SYSTEMS
 
 PREFIX = "extractor.network."  # where ESPnetCaRESepModel keeps the network
-CONFIG_LIMIT = 64 * 2**20  # bytes; configurations are some kilobytes
-WEIGHTS_LIMIT = 8 * 2**30  # bytes; the 2048-d model has about 1.2 GB
-
-
-class ModelError(ValueError):
-    """A model that cannot be used, with a one-line reason."""
+LARGEST = 2**20  # of any number in a network's configuration
+LONGEST = 64  # items of any list there
 
 
 @dataclass(frozen=True)
@@ -39,48 +46,37 @@ class Checkpoint:
         labels: Class names in the order of the network's tags; None if unnamed.
         fingerprint: First 16 hexadecimal digits of the weights' SHA-256.
         name: Where it came from.
+        presence_rule: How the presence of a sound is scored.
+        class_queries: Label -> (query_dim,) float32, the mean embedding of the class's
+            training clips; empty if the model brings none.
     """
 
     network: QuerySeparator
     labels: list[str] | None
     fingerprint: str
     name: str
+    presence_rule: PresenceRule
+    class_queries: Mapping[str, np.ndarray]
 
 
 def load_checkpoint(source: str | Path) -> Checkpoint:
-    """Loads a model folder or a model-zoo zip.
+    """Loads a model.
 
-    In a folder the weights are the first of: ``valid.mixture_sdr.best.pth``, the n-best
-    average ``valid.*.ave.pth``, ``latest.pth``.
+    In a folder the weights are the first of: ``valid.mixture_sdr_other.best.pth``,
+    ``valid.mixture_sdr.best.pth``, the n-best average ``valid.*.ave.pth``,
+    ``latest.pth``.
 
     Args:
-        source: ESPnet experiment folder (with ``config.yaml``), or a zip made by
-            ``espnet2.bin.pack enh``.
+        source: ESPnet experiment folder (with ``config.yaml``), a zip made by
+            ``espnet2.bin.pack enh``, or the name of a model in the zoo.
 
     Raises:
         ModelError: If anything about it does not fit.
     """
-    source = Path(source)
-    if source.is_dir():
-        return load_files(source / "config.yaml", _choose_weights(source))
-    if not source.exists():
-        raise ModelError(f"{source}: no such model folder or zip")
-    if not zipfile.is_zipfile(source) or source.suffix == ".pth":
-        raise ModelError(
-            f"{source}: is neither a model folder nor a model-zoo zip (for a .pth file "
-            "give the folder it is in)"
-        )
-    try:
-        with zipfile.ZipFile(source) as archive:
-            meta = _parse(_member(archive, "meta.yaml", CONFIG_LIMIT), source)
-            names = meta.get("yaml_files"), meta.get("files")
-            if not all(isinstance(entry, dict) for entry in names):
-                raise ModelError(f"{source}: meta.yaml names no files")
-            config = _member(archive, names[0].get("train_config"), CONFIG_LIMIT)
-            weights = _member(archive, names[1].get("model_file"), WEIGHTS_LIMIT)
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
-        raise ModelError(f"{source}: is damaged ({error})") from error
-    return _build(config, weights, str(source))
+    path = Path(source)
+    if not path.exists():
+        path = fetch_model(str(source))
+    return _build(open_package(path))
 
 
 def load_files(config_file: str | Path, model_file: str | Path) -> Checkpoint:
@@ -89,7 +85,7 @@ def load_files(config_file: str | Path, model_file: str | Path) -> Checkpoint:
     Raises:
         ModelError: If one is missing, unreadable, or they do not fit each other.
     """
-    return _build(_read(config_file), _read(model_file), str(model_file))
+    return _build(open_files(Path(config_file), Path(model_file)))
 
 
 def read_config(path: str | Path) -> dict:
@@ -98,7 +94,11 @@ def read_config(path: str | Path) -> dict:
     Raises:
         ModelError: If it is missing or not a YAML mapping.
     """
-    return _parse(_read(path), path)
+    try:
+        with open(path, "rb") as file:
+            return parse_yaml(file.read(CONFIG_LIMIT), path)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def build_network(config: dict, name: str) -> QuerySeparator:
@@ -116,77 +116,112 @@ def build_network(config: dict, name: str) -> QuerySeparator:
     network_class = SYSTEMS.get(str(extractor))
     if network_class is None:
         known = " or ".join(map(repr, SYSTEMS))
-        raise ModelError(f"{name}: extractor is {extractor!r}, not {known}")
+        raise ModelError(f"{name}: extractor is {str(extractor)[:80]!r}, not {known}")
     conf = config.get("extractor_conf") or {}
     try:
         check_keys("extractor_conf", conf, network_class)
+        for key, value in conf.items():
+            _check_size(f"extractor_conf: {key}", value)
+        # Built without memory first: a configuration may ask for any size.
+        with torch.device("meta"):
+            size = _bytes(network_class(**conf))
+        if size > WEIGHTS_LIMIT:
+            raise ValueError(f"its network would have {size} bytes of weights")
         return network_class(**conf)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{name}: {str(error).splitlines()[0]}") from error
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"{name}: {reason[:300]}") from error
 
 
-def _read(path: str | Path) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
+def _check_size(name: str, value: object) -> None:
+    values = value if isinstance(value, (list, tuple)) else [value]
+    if len(values) > LONGEST:
+        raise ValueError(f"{name} has {len(values)} items, at most {LONGEST} are usual")
+    for item in values:
+        if not isinstance(item, (int, float, str, type(None))):
+            raise ConfigError(f"{name} must not hold lists of lists")
+        if isinstance(item, (int, float)) and not abs(item) <= LARGEST:
+            raise ValueError(f"{name} must not exceed {LARGEST}")
 
 
-def _choose_weights(folder: Path) -> Path:
-    for pattern in ("valid.mixture_sdr.best.pth", "valid.*.ave.pth", "latest.pth"):
-        found = sorted(folder.glob(pattern))
-        if found:
-            return found[0]
-    raise ModelError(
-        f"{folder}: holds no weights (valid.mixture_sdr.best.pth, valid.*.ave.pth or "
-        "latest.pth)"
+def _bytes(network: torch.nn.Module) -> int:
+    return sum(v.numel() * v.element_size() for v in network.state_dict().values())
+
+
+def _build(package: Package) -> Checkpoint:
+    name, config = package.name, package.config
+    network = build_network(config, name)
+    labels = _labels(config, network.num_classes, name)
+    weights = package.read_weights(2 * _bytes(network) + 2**24)
+    state = _load_state(weights, name, _bytes(network))
+    network.load_state_dict(_network_state(state, network, name))
+    network.eval().requires_grad_(False)
+    return Checkpoint(
+        network,
+        labels,
+        hashlib.sha256(weights).hexdigest()[:16],
+        name,
+        _presence_rule(config, name),
+        _class_queries(package.class_queries, network.query_dim, name),
     )
 
 
-def _member(archive: zipfile.ZipFile, name: object, limit: int) -> bytes:
-    # ESPnet stores absolute paths without their leading slash.
-    entry = str(name).lstrip("/")
-    if entry not in archive.namelist():
-        raise ModelError(f"{archive.filename}: holds no {entry}")
-    if archive.getinfo(entry).file_size > limit:
-        raise ModelError(f"{archive.filename}: {entry} is larger than {limit} bytes")
-    return archive.read(entry)
-
-
-def _parse(content: bytes, name: object) -> dict:
-    try:
-        config = yaml.safe_load(content)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise ModelError(f"{name}: its YAML cannot be read ({reason})") from error
-    if not isinstance(config, dict):
-        raise ModelError(f"{name}: its YAML holds no settings")
-    return config
-
-
-def _build(config_bytes: bytes, weights: bytes, name: str) -> Checkpoint:
-    config = _parse(config_bytes, name)
-    network = build_network(config, name)
+def _labels(config: dict, count: int, name: str) -> list[str] | None:
     labels = config.get("labels") or None
-    if labels is not None and len(labels) != network.num_classes:
-        raise ModelError(
-            f"{name}: {len(labels)} labels for {network.num_classes} classes"
-        )
+    if labels is None:
+        return None
+    if not isinstance(labels, list) or not all(isinstance(x, str) for x in labels):
+        raise ModelError(f"{name}: its labels are no list of names")
+    if len(labels) != count:
+        raise ModelError(f"{name}: {len(labels)} labels for {count} classes")
+    return labels
+
+
+def _presence_rule(config: dict, name: str) -> PresenceRule:
+    conf = config.get("presence") or {}
     try:
-        state = torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(f"{name}: weights cannot be read ({reason})") from error
-    network.load_state_dict(_network_state(state, network, name))
-    network.eval().requires_grad_(False)
-    fingerprint = hashlib.sha256(weights).hexdigest()[:16]
-    return Checkpoint(network, labels, fingerprint, name)
+        check_keys("presence", conf, PresenceRule)
+        return PresenceRule(**conf)
+    except ValueError as error:
+        raise ModelError(f"{name}: {error}") from error
+
+
+def _class_queries(content: bytes | None, dim: int, name: str) -> dict[str, np.ndarray]:
+    if content is None:
+        return {}
+    from safetensors.numpy import load
+
+    try:
+        queries = load(content)
+    except Exception as error:  # its errors are of the library's own kinds
+        raise ModelError(f"{name}: its class queries cannot be read") from error
+    for query in queries.values():
+        fits = query.dtype == np.float32 and query.shape == (dim,)
+        if not fits or not np.isfinite(query).all():
+            raise ModelError(f"{name}: its class queries are of another model")
+    return queries
+
+
+def _load_state(weights: bytes, name: str, expected: int) -> object:
+    buffer = io.BytesIO(weights)
+    try:
+        if zipfile.is_zipfile(buffer):
+            with zipfile.ZipFile(buffer) as archive:
+                unpacked = sum(entry.file_size for entry in archive.infolist())
+            if unpacked > 2 * expected + 2**24:
+                raise ValueError(f"they unpack to {unpacked} bytes")
+        buffer.seek(0)
+        return torch.load(buffer, map_location="cpu", weights_only=True)
+    except Exception as error:  # damage makes the unpickler raise almost anything
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"{name}: weights cannot be read ({reason[:200]})") from error
 
 
 def _network_state(state: object, network: QuerySeparator, name: str) -> dict:
     """The network's part of a checkpoint, every key and shape checked."""
     if not isinstance(state, dict) or not all(
-        isinstance(value, torch.Tensor) for value in state.values()
+        isinstance(key, str) and isinstance(value, torch.Tensor)
+        for key, value in state.items()
     ):
         raise ModelError(f"{name}: holds no weights by name (a training checkpoint?)")
     given = {k.removeprefix(PREFIX): v for k, v in state.items() if PREFIX in k}

@@ -8,49 +8,109 @@ import torch
 from torch import Tensor
 
 
+class OverlapAdd:
+    """Processes a stream in overlapping segments and cross-fades their outputs.
+
+    Where two segments meet, one fades out as cos^2 while the next fades in as sin^2.
+    The weights are divided by their sum, so what is the same in both segments passes
+    unchanged and there is no seam. Segments lie on a fixed grid that begins with the
+    audio: the blocks in which it comes here change nothing. Audio that fits one segment
+    is processed whole. The last segment ends with the audio and overlaps its
+    predecessor by as much as that takes: a short tail would leave the network without
+    context. Output lags input by less than two segments.
+
+    Args:
+        process: (batch, n <= segment) -> (out, n); ``out`` may differ from ``batch``.
+        segment: Longest input of ``process`` in samples.
+        overlap: Share of a segment that overlaps the next one, 0 to 0.5.
+
+    Raises:
+        ValueError: If ``overlap`` lies outside 0..0.5 or ``segment`` is below 2.
+    """
+
+    def __init__(
+        self, process: Callable[[Tensor], Tensor], segment: int, overlap: float = 0.25
+    ):
+        if not 0 <= overlap <= 0.5 or segment < 2:
+            raise ValueError(
+                "overlap must lie in 0..0.5 and segment be at least 2 samples, not "
+                f"{overlap} and {segment}"
+            )
+        self.process = process
+        self.segment = segment
+        fade = int(segment * overlap)
+        self.hop = segment - fade
+        phase = (torch.arange(fade) + 0.5) / max(fade, 1)
+        self._window = torch.ones(segment)
+        self._window[:fade] = torch.sin(phase * torch.pi / 2).square()
+        self._window[segment - fade :] = self._window[:fade].flip(0)
+        # Input from the beginning of the last segment on, and where in it the next one
+        # of the grid begins. The sums begin at the same sample.
+        self._blocks: list[Tensor] = []
+        self._held = 0
+        self._next = 0
+        self._sums: Tensor | None = None
+        self._weights: Tensor | None = None
+
+    def push(self, block: Tensor) -> Tensor | None:
+        """Takes the next (batch, n); returns what is finished, (out, m), or None."""
+        self._blocks.append(block)
+        self._held += block.shape[-1]
+        done = []
+        # Whether a segment is the last is known once a sample beyond it is there.
+        while self._held > self._next + self.segment:
+            done.append(self._add(self._next))
+            self._next = self.hop
+        return torch.cat(done, -1) if done else None
+
+    def finish(self) -> Tensor:
+        """Processes the end; returns what is left, (out, m).
+
+        Raises:
+            ValueError: If there was no audio.
+        """
+        if not self._held:
+            raise ValueError("there is no audio to process")
+        if self._sums is None and self._held <= self.segment:
+            return self.process(self._joined())
+        done = self._add(self._held - self.segment)
+        return torch.cat([done, self._sums / self._weights], -1)
+
+    def _add(self, start: int) -> Tensor:
+        """Adds the segment at ``start``; returns all before it, which is final."""
+        audio = self._joined()[:, start:]
+        self._blocks, self._held = [audio], audio.shape[-1]
+        part = self.process(audio[:, : self.segment])
+        window = self._window.to(part.device)
+        if self._sums is None:
+            self._sums = part.new_zeros(len(part), self.segment)
+            self._weights = part.new_zeros(self.segment)
+        done = self._sums[:, :start] / self._weights[:start]
+        grow = (0, start)
+        self._sums = torch.nn.functional.pad(self._sums[:, start:], grow)
+        self._weights = torch.nn.functional.pad(self._weights[start:], grow)
+        self._sums += window * part
+        self._weights += window
+        return done
+
+    def _joined(self) -> Tensor:
+        if len(self._blocks) > 1:
+            self._blocks = [torch.cat(self._blocks, -1)]
+        return self._blocks[0]
+
+
 def overlap_add(
     process: Callable[[Tensor], Tensor],
     audio: Tensor,
     segment: int,
     overlap: float = 0.25,
 ) -> Tensor:
-    """Processes overlapping segments and cross-fades their outputs.
-
-    Where two segments meet, one fades out as cos^2 while the next fades in as sin^2.
-    The weights are divided by their sum, so what is the same in both segments passes
-    unchanged and there is no seam. Audio that fits one segment is processed whole. The
-    last segment ends with the audio and overlaps its predecessor by as much as that
-    takes: a short tail would leave the network without context.
-
-    Args:
-        process: (batch, n <= segment) -> (batch, n).
-        audio: (batch, samples).
-        segment: Longest input of ``process`` in samples.
-        overlap: Share of a segment that overlaps the next one, 0 to 0.5.
+    """Processes audio (batch, samples) at once; see :class:`OverlapAdd`.
 
     Returns:
-        (batch, samples).
-
-    Raises:
-        ValueError: If ``overlap`` lies outside 0..0.5 or ``segment`` is below 2.
+        (out, samples).
     """
-    if not 0 <= overlap <= 0.5 or segment < 2:
-        raise ValueError(
-            "overlap must lie in 0..0.5 and segment be at least 2 samples, not "
-            f"{overlap} and {segment}"
-        )
-    samples = audio.shape[-1]
-    if samples <= segment:
-        return process(audio)
-    fade = int(segment * overlap)
-    phase = (torch.arange(fade, device=audio.device) + 0.5) / max(fade, 1)
-    window = audio.new_ones(segment)
-    window[:fade] = torch.sin(phase * torch.pi / 2).square()
-    window[segment - fade :] = window[:fade].flip(0)
-    last = samples - segment
-    out, weight = torch.zeros_like(audio), audio.new_zeros(samples)
-    for start in [*range(0, last, segment - fade), last]:
-        part = slice(start, start + segment)
-        out[:, part] += window * process(audio[:, part])
-        weight[part] += window
-    return out / weight
+    stream = OverlapAdd(process, segment, overlap)
+    done = stream.push(audio)
+    rest = stream.finish()
+    return rest if done is None else torch.cat([done, rest], -1)

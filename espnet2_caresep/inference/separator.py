@@ -2,97 +2,92 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from espnet2_caresep.inference.audio import Audio, AudioError, fit_length, to_audio
+from espnet2_caresep.inference import listening
+from espnet2_caresep.inference.audio import open_audio
+from espnet2_caresep.inference.audio_reader import AudioError
+from espnet2_caresep.inference.batch import separate_batch
 from espnet2_caresep.inference.checkpoint import (
     Checkpoint,
     load_checkpoint,
     load_files,
 )
 from espnet2_caresep.inference.device import choose_device
-from espnet2_caresep.inference.overlap_add import overlap_add
-from espnet2_caresep.network.swin_unet import TOKEN_FRAMES
-
-
-@dataclass(frozen=True)
-class Separation:
-    """What was separated, as the mixture came: same rate, length, channels and level.
-
-    Attributes:
-        target: What sounds like the query; float32, shape of the mixture.
-        residual: The rest, mixture - target; float32, same shape. The two add up to
-            the mixture: exactly where its samples come from 8- to 24-bit integers,
-            within one rounding of float32 otherwise.
-        sample_rate: Hz.
-    """
-
-    target: np.ndarray
-    residual: np.ndarray
-    sample_rate: int
-
-
-@dataclass(frozen=True)
-class Tags:
-    """What sounds in a clip.
-
-    Attributes:
-        labels: Names of the classes; None if the model has none.
-        probabilities: (classes,) float32 of the whole clip. For audio longer than one
-            segment: from the logits' mean over the segments.
-        frames: (frames, classes) float32, probabilities over time.
-        frame_seconds: Time from one frame to the next.
-    """
-
-    labels: list[str] | None
-    probabilities: np.ndarray
-    frames: np.ndarray
-    frame_seconds: float
+from espnet2_caresep.inference.results import (
+    Query,
+    Separation,
+    Stems,
+    StreamBlock,
+    Tags,
+)
+from espnet2_caresep.inference.segments import separate_segments
+from espnet2_caresep.inference.stream import Block, Inside, SeparationStream
 
 
 class CaRESeparator:
     """A trained CaRE-SEP model for audio of any rate, channel count and length.
 
     Audio is a path, or a float array or tensor (samples,) or (channels, samples) with
-    its ``sample_rate``. Inside, the network works at its own rate
-    (``separator.sample_rate``, 32 kHz by default). Conversions are linear-phase, and
-    what lies above half that rate is never in a target: it stays in the residual.
+    its ``sample_rate`` in Hz. A query is an example of the wanted sound, downmixed to
+    mono; a list of examples, whose embeddings are averaged; or a :class:`Query`. Inside,
+    the network works at its own rate (``separator.sample_rate``, 32 kHz by default).
+    Conversions are linear-phase, and what lies above half that rate is never in a
+    target: it stays in the residual.
+
+    A separator may be used from several threads, and gives the same result for the same
+    input on the same device and number of threads.
 
     Args:
         checkpoint: The loaded model.
         device: Torch device, or "auto" for the first of cuda, mps, cpu that is there.
         overlap: Share of a segment that is cross-faded with the next where audio is
-            longer than one segment.
+            longer than one segment, 0 to 0.5.
+        batch_size: Pieces (segments times channels times queries) that the network
+            treats at once.
 
     Raises:
         ValueError: If the device is not there.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, device: str = "auto", overlap: float = 0.25
+        self,
+        checkpoint: Checkpoint,
+        device: str = "auto",
+        overlap: float = 0.25,
+        batch_size: int = 4,
     ):
         self.device = choose_device(device)
         self.network = checkpoint.network.to(self.device)
         self.labels = checkpoint.labels
         self.fingerprint = checkpoint.fingerprint
+        self.presence_rule = checkpoint.presence_rule
+        self.class_queries = checkpoint.class_queries
+        self.name = checkpoint.name
         self.overlap = overlap
+        self.batch_size = batch_size
 
     @classmethod
-    def from_pretrained(cls, source: str | Path, device: str = "auto") -> CaRESeparator:
-        """Loads a model-zoo zip or an ESPnet experiment folder.
+    def from_pretrained(
+        cls, source: str | Path, device: str = "auto", **options
+    ) -> CaRESeparator:
+        """Loads a model-zoo zip, an ESPnet experiment folder, or a model of the zoo.
 
-        In a folder the weights are the first of: ``valid.mixture_sdr.best.pth``, the
-        n-best average ``valid.*.ave.pth``, ``latest.pth``.
+        Args:
+            source: Path of a zip or folder, or the model's name in ESPnet's model zoo
+                or on Hugging Face, which is downloaded once and kept.
+            device: As above.
+            **options: ``overlap`` and ``batch_size`` as above.
 
         Raises:
             ValueError: If the model cannot be used, with a one-line reason.
         """
-        return cls(load_checkpoint(source), device)
+        return cls(load_checkpoint(source), device, **options)
 
     @classmethod
     def from_files(
@@ -106,7 +101,6 @@ class CaRESeparator:
         """The network's rate in Hz."""
         return self.network.sample_rate
 
-    @torch.inference_mode()
     def separate(
         self,
         mix,
@@ -116,59 +110,222 @@ class CaRESeparator:
     ) -> Separation:
         """Separates what sounds like the query from a mixture.
 
-        Channels are separated one by one with the same query, which is downmixed.
+        Channels are separated one by one with the same query.
 
         Args:
             mix: Path, array or tensor.
-            query: Path, array or tensor: an example of the wanted sound.
+            query: Example or examples of the wanted sound, or a :class:`Query`.
             sample_rate: Rate of ``mix`` in Hz where it is an array.
             query_sample_rate: Rate of ``query`` where it is an array; by default
                 ``sample_rate``.
 
         Returns:
-            Target and residual, as the mixture came.
+            Target and residual, numpy float32 of the mixture's shape; (samples,) for a
+            mono file.
 
         Raises:
             ValueError: If either cannot be read, is empty, shorter than one STFT
                 window, or not finite, or if the query is silent.
         """
-        shape = getattr(mix, "shape", None)
-        mixture = to_audio(mix, sample_rate, "mixture")
-        embedding = self._embed(
-            to_audio(query, query_sample_rate or sample_rate, "query")
+        found = self.separate_all(
+            mix, {"target": query}, sample_rate, query_sample_rate
         )
-        inside = torch.from_numpy(self._at_model_rate(mixture).samples)
-
-        def process(part: Tensor) -> Tensor:
-            return self.network.separate(part, embedding.expand(len(part), -1))
-
-        target = overlap_add(
-            process, inside.to(self.device), self.network.segment_samples, self.overlap
-        )
-        outside = Audio(target.float().cpu().numpy(), self.sample_rate, mixture.name)
-        samples = outside.at(mixture.sample_rate).samples
-        target = _on_grid(
-            fit_length(samples, mixture.samples.shape[-1]), mixture.samples
-        )
-        if not np.isfinite(target).all():
-            raise AudioError(
-                f"{mixture.name}: the output is not finite; are its samples far beyond "
-                "+-1, or the weights damaged?"
-            )
-        residual = mixture.samples - target
-        if shape is None:
-            shape = target.shape if len(target) > 1 else target[0].shape
         return Separation(
-            target.reshape(shape), residual.reshape(shape), mixture.sample_rate
+            found.stems["target"],
+            found.residual,
+            found.sample_rate,
+            found.presence["target"],
         )
+
+    def separate_all(
+        self,
+        mix,
+        queries: Mapping[str, object],
+        sample_rate: int | None = None,
+        query_sample_rate: int | None = None,
+        partition: bool = False,
+    ) -> Stems:
+        """Separates what several queries point at.
+
+        Args:
+            mix: Path, array or tensor.
+            queries: Name -> query as in :meth:`separate`, at least one.
+            sample_rate: As in :meth:`separate`.
+            query_sample_rate: As in :meth:`separate`.
+            partition: Whether the stems share what they all claim, so that none of it
+                is in two stems and the residual is never negative of what there was.
+
+        Returns:
+            Stems and residual.
+
+        Raises:
+            ValueError: As :meth:`separate`.
+        """
+        shape = getattr(mix, "shape", None)
+        mixture = open_audio(mix, sample_rate, "mixture")
+        wanted = [
+            self.query(query, query_sample_rate or sample_rate)
+            for query in queries.values()
+        ]
+        stream = self.open_stream(
+            wanted, mixture.sample_rate, mixture.channels, partition, mixture.name
+        )
+        blocks = list(_run(stream, mixture.blocks()))
+        stems = np.concatenate([block.stems for block in blocks], -1)
+        residual = np.concatenate([block.residual for block in blocks], -1)
+        if shape is None:
+            shape = residual.shape if len(residual) > 1 else residual[0].shape
+        scores = map(self.presence_rule.score, stream.meter.shares_db())
+        return Stems(
+            {name: stem.reshape(shape) for name, stem in zip(queries, stems)},
+            residual.reshape(shape),
+            mixture.sample_rate,
+            dict(zip(queries, scores)),
+        )
+
+    def separate_batch(
+        self,
+        mixtures: Sequence,
+        queries: Sequence,
+        sample_rate: int | None = None,
+        query_sample_rate: int | None = None,
+    ) -> list[Separation]:
+        """Separates many mixtures, each with its own query.
+
+        Mixtures of at most a segment go through the network ``batch_size`` at a time;
+        longer ones as in :meth:`separate`. Results are those of :meth:`separate` up to
+        rounding.
+
+        Args:
+            mixtures: Paths, arrays or tensors, or one array or tensor whose first axis
+                counts mixtures: (batch, samples) or (batch, channels, samples).
+            queries: As many queries.
+            sample_rate: As in :meth:`separate`, of all mixtures.
+            query_sample_rate: As in :meth:`separate`, of all queries.
+
+        Returns:
+            One result per mixture, in order.
+
+        Raises:
+            ValueError: As :meth:`separate`, or if the numbers differ.
+        """
+        return separate_batch(self, mixtures, queries, sample_rate, query_sample_rate)
+
+    def stream(
+        self,
+        blocks: Iterable,
+        query,
+        sample_rate: int,
+        query_sample_rate: int | None = None,
+    ) -> Iterator[StreamBlock]:
+        """Separates audio that comes, and goes, block by block.
+
+        Memory does not grow with the length, and the result does not depend on the
+        blocks: joined, it is what :meth:`separate` gives for the joined mixture. It
+        lags the input by less than two segments.
+
+        Args:
+            blocks: Arrays or tensors (samples,) or (channels, samples), of any lengths
+                and all of as many channels.
+            query: As in :meth:`separate`.
+            sample_rate: Rate of the blocks in Hz.
+            query_sample_rate: Rate of ``query`` where it is an array; by default
+                ``sample_rate``.
+
+        Yields:
+            Pieces of target and residual, together as long as the input.
+
+        Raises:
+            ValueError: As :meth:`separate`, or if the number of channels changes.
+        """
+        wanted = [self.query(query, query_sample_rate or sample_rate)]
+        stream, flat = None, False
+        for block in blocks:
+            if np.shape(block)[-1:] == (0,):
+                continue
+            flat = np.ndim(block) == 1
+            audio = open_audio(block, sample_rate, "mixture")
+            if stream is None:
+                stream = self.open_stream(wanted, sample_rate, audio.channels)
+            if audio.channels != stream.channels:
+                raise AudioError(
+                    f"mixture: a block has {audio.channels} channels, the first one "
+                    f"had {stream.channels}"
+                )
+            done = stream.push(audio.samples)
+            if done is not None:
+                yield _as_given(done, flat)
+        if stream is None:
+            raise AudioError("mixture: is empty")
+        yield _as_given(stream.finish(), flat)
+
+    def open_stream(
+        self,
+        queries: Sequence[Query],
+        sample_rate: int,
+        channels: int,
+        partition: bool = False,
+        name: str = "mixture",
+    ) -> SeparationStream:
+        """What :meth:`stream` and :meth:`separate_all` run on, for several queries.
+
+        Args:
+            queries: At least one.
+            sample_rate: Rate of the mixture in Hz.
+            channels: Channels of the mixture.
+            partition: As in :meth:`separate_all`.
+            name: What to call the mixture in messages.
+
+        Raises:
+            ValueError: If there is no query, or one is of another model.
+        """
+        if not queries:
+            raise ValueError("at least one query is needed")
+        for query in queries:
+            if query.embedding.shape != (self.network.query_dim,):
+                raise ValueError(
+                    f"a query of this model has {self.network.query_dim} numbers, not "
+                    f"{'x'.join(map(str, query.embedding.shape))}"
+                )
+        vectors = torch.from_numpy(np.stack([query.embedding for query in queries]))
+        vectors = vectors.to(self.device)
+
+        @torch.inference_mode()
+        def process(audio: Tensor) -> Tensor:
+            targets = separate_segments(
+                self.network,
+                audio.to(self.device),
+                vectors,
+                partition,
+                batch_size=self.batch_size,
+            )
+            return targets.flatten(0, 1).float().cpu()
+
+        inside = Inside(
+            process,
+            len(queries),
+            self.sample_rate,
+            self.network.segment_samples,
+            self.network.n_fft,
+            self.overlap,
+        )
+        return SeparationStream(inside, sample_rate, channels, name)
 
     @torch.inference_mode()
-    def embed(self, audio, sample_rate: int | None = None) -> np.ndarray:
-        """Query embedding of a clip, downmixed to mono.
+    def embed(
+        self,
+        audio,
+        sample_rate: int | None = None,
+        start: float = 0.0,
+        end: float | None = None,
+    ) -> np.ndarray:
+        """Query embedding of a clip of any length, downmixed to mono.
 
         Args:
             audio: Path, array or tensor.
             sample_rate: Rate of an array in Hz.
+            start: Seconds at which the example begins in the clip.
+            end: Seconds at which it ends; by default the clip's end.
 
         Returns:
             (query_dim,) float32.
@@ -176,12 +333,33 @@ class CaRESeparator:
         Raises:
             ValueError: As :meth:`separate` for a query.
         """
-        clip = to_audio(audio, sample_rate, "query")
-        return self._embed(clip)[0].float().cpu().numpy()
+        clip = open_audio(audio, sample_rate, "query")
+        vector = listening.embed(self.network, clip, self.device, start, end)
+        return vector.cpu().numpy()
+
+    def query(self, examples, sample_rate: int | None = None) -> Query:
+        """Embeds one example of a sound, or several and takes the mean.
+
+        Args:
+            examples: Path, array or tensor; a list or tuple of those; or a
+                :class:`Query`, which is returned.
+            sample_rate: Rate of arrays in Hz.
+
+        Raises:
+            ValueError: As :meth:`separate` for a query, or if the list is empty.
+        """
+        if isinstance(examples, Query):
+            return examples
+        if not isinstance(examples, (list, tuple)):
+            examples = [examples]
+        if not examples:
+            raise AudioError("query: there is no example")
+        vectors = [self.embed(example, sample_rate) for example in examples]
+        return Query(np.mean(vectors, axis=0, dtype=np.float32))
 
     @torch.inference_mode()
     def tag(self, audio, sample_rate: int | None = None) -> Tags:
-        """Names what sounds in a clip, downmixed to mono.
+        """Names what sounds in a clip of any length, downmixed to mono.
 
         Args:
             audio: Path, array or tensor.
@@ -193,58 +371,18 @@ class CaRESeparator:
         Raises:
             ValueError: If it cannot be read, is empty, too short or not finite.
         """
-        clip = self._at_model_rate(to_audio(audio, sample_rate, "audio").mono())
-        samples = torch.from_numpy(clip.samples).to(self.device)
-        network, hop = self.network, TOKEN_FRAMES * self.network.hop_length
-        # Segments of whole token frames keep the frames of a long clip on one grid.
-        step = network.segment_samples
-        if samples.shape[-1] > step:
-            step = step // hop * hop or step
-        clips, frames, weights = [], [], []
-        for part in samples.split(step, -1):
-            if clips and part.shape[-1] < network.n_fft:
-                continue  # less than a window is left: nothing to judge
-            clip_logits, frame_logits = network.tag(part)
-            clips.append(clip_logits[0].float())
-            frames.append(frame_logits[0, : -(-part.shape[-1] // hop)].float())
-            weights.append(part.shape[-1])
-        weight = torch.tensor(weights, device=self.device) / sum(weights)
-        clip_logits = (torch.stack(clips) * weight[:, None]).sum(0)
-        return Tags(
-            self.labels,
-            clip_logits.sigmoid().cpu().numpy(),
-            torch.cat(frames).sigmoid().cpu().numpy(),
-            hop / self.sample_rate,
-        )
-
-    def _embed(self, query: Audio) -> Tensor:
-        """(1, query_dim) on the device."""
-        query = query.mono()
-        if query.is_silent():
-            raise AudioError(f"{query.name}: the query is silent")
-        samples = torch.from_numpy(self._at_model_rate(query).samples)
-        return self.network.embed(samples.to(self.device))
-
-    def _at_model_rate(self, audio: Audio) -> Audio:
-        audio = audio.at(self.sample_rate)
-        window = self.network.n_fft
-        if audio.samples.shape[-1] < window:
-            raise AudioError(
-                f"{audio.name}: is shorter than one analysis window "
-                f"({1000 * window / self.sample_rate:.0f} ms)"
-            )
-        return audio
+        clip = open_audio(audio, sample_rate, "audio")
+        return listening.tag(self.network, clip, self.device, self.labels)
 
 
-def _on_grid(target: np.ndarray, mixture: np.ndarray) -> np.ndarray:
-    """Rounds a target to the 24-bit steps of the mixture's range.
+def _run(stream: SeparationStream, blocks: Iterable[np.ndarray]) -> Iterator[Block]:
+    for block in blocks:
+        done = stream.push(block)
+        if done is not None:
+            yield done
+    yield stream.finish()
 
-    Integer audio lies on these steps, and a sum or difference of such numbers is exact
-    in float32, so target + residual is the mixture again to the last bit. The rounding
-    is 138 dB below the mixture's peak.
-    """
-    peak = float(np.abs(mixture).max())
-    if peak == 0:
-        return target
-    step = 2.0 ** (np.ceil(np.log2(peak)) - 23)
-    return (np.round(target.astype(np.float64) / step) * step).astype(np.float32)
+
+def _as_given(block: Block, flat: bool) -> StreamBlock:
+    target, residual = block.stems[0], block.residual
+    return StreamBlock(*((target[0], residual[0]) if flat else (target, residual)))

@@ -1,0 +1,116 @@
+"""Clips of any length through the encoder: embeddings and tags, segment by segment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from espnet2_caresep.inference.audio import SILENCE_POWER, Audio
+from espnet2_caresep.inference.audio_reader import AudioError, AudioReader
+from espnet2_caresep.inference.resampling import Resampler
+from espnet2_caresep.inference.results import Tags
+from espnet2_caresep.network.base import AnchorEncoder
+from espnet2_caresep.network.swin_unet import TOKEN_FRAMES
+
+
+def embed(
+    network: AnchorEncoder,
+    source: Audio | AudioReader,
+    device: torch.device,
+    start: float = 0.0,
+    end: float | None = None,
+) -> Tensor:
+    """Embedding of a clip, downmixed to mono, (query_dim,) float32.
+
+    A clip longer than a segment is cut into segments whose embeddings are averaged,
+    each weighted by its length; segments below -100 dB are left out.
+
+    Args:
+        network: In evaluation mode.
+        source: The clip.
+        device: The network's.
+        start: Seconds at which the example begins.
+        end: Seconds at which it ends; by default the clip's end.
+
+    Raises:
+        AudioError: If the clip is silent, too short, not finite, or does not reach
+            from ``start`` to ``end``.
+    """
+    seconds = source.frames / source.sample_rate
+    end = seconds if end is None else end
+    if not 0 <= start < min(end, seconds):
+        raise AudioError(
+            f"{source.name}: {start:g} to {end:g} s lie outside its {seconds:.2f} s"
+        )
+    total, weight = torch.zeros(network.query_dim, device=device), 0
+    first, last = (round(second * source.sample_rate) for second in (start, end))
+    for part in _segments(network, source, network.segment_samples, first, last):
+        if np.mean(np.square(part, dtype=np.float64)) >= SILENCE_POWER:
+            audio = torch.from_numpy(part).to(device)
+            total += part.shape[1] * network.embed(audio)[0].float()
+            weight += part.shape[1]
+    if not weight:
+        raise AudioError(f"{source.name}: the query is silent")
+    return total / weight
+
+
+def tag(
+    network: AnchorEncoder,
+    source: Audio | AudioReader,
+    device: torch.device,
+    labels: list[str] | None,
+) -> Tags:
+    """Tags a clip of any length, downmixed to mono.
+
+    Raises:
+        AudioError: If it is too short or not finite.
+    """
+    hop, step = TOKEN_FRAMES * network.hop_length, network.segment_samples
+    # Segments of whole token frames keep the frames of a long clip on one grid.
+    if source.frames * network.sample_rate > step * source.sample_rate:
+        step = step // hop * hop or step
+    clips, frames, weights = [], [], []
+    for part in _segments(network, source, step):
+        if clips and part.shape[1] < network.n_fft:
+            continue  # less than a window is left: nothing to judge
+        clip_logits, frame_logits = network.tag(torch.from_numpy(part).to(device))
+        clips.append(clip_logits[0].float())
+        frames.append(frame_logits[0, : -(-part.shape[1] // hop)].float())
+        weights.append(part.shape[1])
+    weight = torch.tensor(weights, device=device) / sum(weights)
+    clip_logits = (torch.stack(clips) * weight[:, None]).sum(0)
+    return Tags(
+        labels,
+        clip_logits.sigmoid().cpu().numpy(),
+        torch.cat(frames).sigmoid().cpu().numpy(),
+        hop / network.sample_rate,
+    )
+
+
+def _segments(
+    network: AnchorEncoder,
+    source: Audio | AudioReader,
+    step: int,
+    first: int = 0,
+    last: int | None = None,
+) -> Iterator[np.ndarray]:
+    """Mono pieces (1, step) at the network's rate; the last one may be shorter."""
+    converter = Resampler(source.sample_rate, network.sample_rate, 1)
+    held, count = np.zeros((1, 0), np.float32), 0
+    for block in source.blocks(first, last):
+        mono = converter.push(block.mean(0, keepdims=True))
+        held = np.concatenate([held, mono], 1)
+        while held.shape[1] > step:
+            yield held[:, :step]
+            held, count = held[:, step:], count + 1
+    held = np.concatenate([held, converter.finish()], 1)
+    if not count and held.shape[1] < network.n_fft:
+        raise AudioError(
+            f"{source.name}: is shorter than one analysis window "
+            f"({1000 * network.n_fft / network.sample_rate:.0f} ms)"
+        )
+    for start in range(0, held.shape[1], step):
+        yield held[:, start : start + step]

@@ -1,0 +1,88 @@
+"""What the separator returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Query:
+    """A wanted sound, embedded: what ``CaRESeparator.query`` makes of clips.
+
+    Attributes:
+        embedding: (query_dim,) float32, of the model that made it.
+    """
+
+    embedding: np.ndarray
+
+
+@dataclass(frozen=True)
+class Separation:
+    """What was separated, as the mixture came: same rate, length, channels and level.
+
+    Attributes:
+        target: What sounds like the query; float32, shape of the mixture.
+        residual: The rest, mixture - target; float32, same shape. The two add up to
+            the mixture: exactly where its samples come from 8- to 24-bit integers,
+            within one rounding of float32 otherwise (inference/partition.py).
+        sample_rate: Hz.
+        presence: Score 0..1 that the wanted sound is there (inference/presence.py).
+    """
+
+    target: np.ndarray
+    residual: np.ndarray
+    sample_rate: int
+    presence: float
+
+
+@dataclass(frozen=True)
+class Stems:
+    """What several queries point at in one mixture.
+
+    Attributes:
+        stems: Name of a query -> float32 of the mixture's shape, in order of the
+            queries.
+        residual: mixture - all stems, same shape; they add up to the mixture as target
+            and residual of a :class:`Separation` do. Where stems overlap, because they
+            were not partitioned, it is negative what they hold too much.
+        sample_rate: Hz.
+        presence: Name of a query -> score 0..1.
+    """
+
+    stems: dict[str, np.ndarray]
+    residual: np.ndarray
+    sample_rate: int
+    presence: dict[str, float]
+
+
+@dataclass(frozen=True)
+class StreamBlock:
+    """A finished piece of a stream; the pieces joined are the whole.
+
+    Attributes:
+        target: (channels, samples) or (samples,) float32, as the blocks came.
+        residual: Same shape.
+    """
+
+    target: np.ndarray
+    residual: np.ndarray
+
+
+@dataclass(frozen=True)
+class Tags:
+    """What sounds in a clip.
+
+    Attributes:
+        labels: Names of the classes; None if the model has none.
+        probabilities: (classes,) float32 of the whole clip. For audio longer than one
+            segment: from the logits' mean over the segments.
+        frames: (frames, classes) float32, probabilities over time.
+        frame_seconds: Time from one frame to the next.
+    """
+
+    labels: list[str] | None
+    probabilities: np.ndarray
+    frames: np.ndarray
+    frame_seconds: float

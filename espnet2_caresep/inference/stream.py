@@ -1,0 +1,157 @@
+"""Separation of a stream: blocks of audio at any rate in, stems and a residual out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from espnet2_caresep.inference.audio_reader import AudioError
+from espnet2_caresep.inference.overlap_add import OverlapAdd
+from espnet2_caresep.inference.partition import split_exactly
+from espnet2_caresep.inference.presence import PresenceMeter
+from espnet2_caresep.inference.resampling import Resampler, fit_length
+
+
+@dataclass(frozen=True)
+class Block:
+    """A finished piece of a stream; pieces follow each other without gap or overlap.
+
+    Attributes:
+        stems: (queries, channels, samples) float32.
+        residual: (channels, samples) float32, mixture - all stems.
+    """
+
+    stems: np.ndarray
+    residual: np.ndarray
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What a stream needs to know of the network.
+
+    Attributes:
+        process: (channels, n) -> (channels * queries, n), n at most a segment; rows in
+            order of channels, then queries.
+        queries: Number of queries.
+        sample_rate: The network's rate in Hz.
+        segment: Longest input in samples.
+        shortest: Shortest input in samples that says anything, one STFT window.
+        overlap: Share of a segment that overlaps the next one.
+    """
+
+    process: Callable[[Tensor], Tensor]
+    queries: int
+    sample_rate: int
+    segment: int
+    shortest: int
+    overlap: float
+
+
+class _Queue:
+    """Blocks (rows, n) in, as many samples as wanted out."""
+
+    def __init__(self, rows: int):
+        self._blocks = [np.zeros((rows, 0), np.float32)]
+        self.size = 0
+
+    def push(self, block: np.ndarray) -> None:
+        self._blocks.append(block)
+        self.size += block.shape[1]
+
+    def take(self, count: int) -> np.ndarray:
+        whole = np.concatenate(self._blocks, 1)
+        self._blocks, self.size = [whole[:, count:]], self.size - count
+        return whole[:, :count]
+
+
+class SeparationStream:
+    """Mixture in, stems and residual out, block by block, in step with the mixture.
+
+    The mixture is converted to the network's rate, separated segment by segment and
+    converted back. It is kept until its stems are there; then both are compared sample
+    by sample, and what no stem has taken is the residual, with all that lies above the
+    network's band.
+
+    Args:
+        inside: The network.
+        sample_rate: Rate of the mixture in Hz.
+        channels: Channels of the mixture; each is separated on its own.
+        name: What to call the mixture in messages.
+    """
+
+    def __init__(self, inside: Inside, sample_rate: int, channels: int, name: str):
+        self.inside, self.channels, self.name = inside, channels, name
+        self.meter = PresenceMeter(sample_rate, inside.queries)
+        rate = inside.sample_rate
+        self._down = Resampler(sample_rate, rate, channels)
+        self._up = Resampler(rate, sample_rate, channels * inside.queries)
+        self._segments = OverlapAdd(inside.process, inside.segment, inside.overlap)
+        self._given = 0  # samples of a channel that the network has been given
+        self._mixture = _Queue(channels)
+        self._targets = _Queue(channels * inside.queries)
+
+    def push(self, block: np.ndarray) -> Block | None:
+        """Takes the next (channels, n) float32; returns what is finished, or None.
+
+        Raises:
+            AudioError: If the output is not finite.
+        """
+        self._mixture.push(block)
+        self._separate(self._down.push(block))
+        count = min(self._targets.size, self._mixture.size)
+        return self._hand_out(count) if count else None
+
+    def finish(self) -> Block:
+        """Ends the mixture and returns the last piece.
+
+        Raises:
+            AudioError: If the whole was shorter than one analysis window, or the output
+                is not finite.
+        """
+        self._separate(self._down.finish())
+        shortest = self.inside.shortest
+        if self._given < shortest:
+            raise AudioError(
+                f"{self.name}: is shorter than one analysis window "
+                f"({1000 * shortest / self.inside.sample_rate:.0f} ms)"
+            )
+        self._targets.push(self._up.push(_array(self._segments.finish())))
+        self._targets.push(self._up.finish())
+        return self._hand_out(self._mixture.size)
+
+    def _separate(self, audio: np.ndarray) -> None:
+        self._given += audio.shape[1]
+        done = self._segments.push(torch.from_numpy(audio))
+        if done is not None:
+            self._targets.push(self._up.push(_array(done)))
+
+    def _hand_out(self, count: int) -> Block:
+        return self.split(self._mixture.take(count), self._targets.take(count))
+
+    def split(self, mixture: np.ndarray, targets: np.ndarray) -> Block:
+        """Makes stems and residual of a mixture and its targets, and meters them.
+
+        Args:
+            mixture: (channels, n) float32.
+            targets: (channels * queries, about n), cut or padded to n.
+
+        Raises:
+            AudioError: If the targets are not finite.
+        """
+        shape = (self.channels, self.inside.queries, mixture.shape[1])
+        targets = fit_length(targets, mixture.shape[1]).reshape(shape).swapaxes(0, 1)
+        if not np.isfinite(targets).all():
+            raise AudioError(
+                f"{self.name}: the output is not finite; are its samples far beyond "
+                "+-1, or the weights damaged?"
+            )
+        self.meter.update(mixture, targets)
+        return Block(*split_exactly(mixture, targets))
+
+
+def _array(audio: Tensor) -> np.ndarray:
+    return audio.cpu().numpy()
