@@ -152,8 +152,11 @@ class AnchorEncoder(nn.Module):
 class QuerySeparator(AnchorEncoder):
     """A network that also separates what a query points at.
 
-    The output scales with the mixture. A subclass gives the mask.
+    The output scales with the mixture. A subclass gives the mask, and sets
+    ``pooled_dim``: so many of a query's numbers are pooled from an encoder.
     """
+
+    pooled_dim: int
 
     def separate(
         self, mixture: Tensor, query: Tensor, lengths: Tensor | None = None
@@ -174,11 +177,37 @@ class QuerySeparator(AnchorEncoder):
         target = self.stft.inverse(target, mixture.shape[1])
         return target * _valid(mixture.shape[1], lengths)
 
+    def separation_feature(
+        self, mixture: Tensor, query: Tensor, lengths: Tensor | None = None
+    ) -> Tensor:
+        """What separation makes of a mixture, pooled like a query (paper section 4.2).
+
+        The mean, over what holds audio, of the deepest features on the way to the
+        mask, with the query in them: what the connector's last block gives, or the
+        last block at the bottom of a convolutional U-Net.
+
+        Args:
+            mixture: (B, N) float, at most a segment.
+            query: (B, query_dim) from :meth:`embed`.
+            lengths: (B,) samples that count; all by default.
+
+        Returns:
+            (B, E) float32; E is 8D in CaRE-SEP, the length of the pooled embedding.
+        """
+        spectrum, frames = self._analyse(mixture, lengths)
+        return self.feature_spectrum(spectrum, query, frames)
+
     def separate_spectrum(
         self, spectrum: Tensor, query: Tensor, frames: Tensor
     ) -> Tensor:
         """Mixture spectra (B, T, F), query (B, query_dim) -> target spectra."""
         return spectrum * self.mask(spectrum, query, frames)[:, : spectrum.shape[1]]
+
+    def feature_spectrum(
+        self, spectrum: Tensor, query: Tensor, frames: Tensor
+    ) -> Tensor:
+        """Like :meth:`separation_feature`, on spectra (B, T, F) with valid frames."""
+        raise NotImplementedError
 
     def mask(self, spectrum: Tensor, query: Tensor, frames: Tensor) -> Tensor:
         """Sigmoid mask (B, segment_frames, F) float32 of all bins, 0 to 1."""
@@ -198,6 +227,12 @@ def normalise_rows(norm: nn.BatchNorm1d, x: Tensor, valid: Tensor) -> Tensor:
     out = torch.zeros_like(x)
     out[valid] = norm(x[valid].flatten(1)).view(-1, *x.shape[2:])
     return out
+
+
+def mean_over_valid(x: Tensor, valid: Tensor) -> Tensor:
+    """Features (B, t, C), valid places (B, t) bool -> their mean (B, C) float32."""
+    weight = valid[..., None].float()
+    return (x.float() * weight).sum(1) / weight.sum(1)
 
 
 def _lengths(audio: Tensor, lengths: Tensor | None) -> Tensor:

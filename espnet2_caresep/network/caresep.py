@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from .band_split import BandMerge
-from .base import Anchor, QuerySeparator
+from .base import Anchor, QuerySeparator, mean_over_valid
 from .htsat import HTSAT, check_counts
 from .query import QuerySpectrum, mean_log_power
 from .swin_unet import Decoder
@@ -123,16 +123,32 @@ class CaRESep(HTSAT, QuerySeparator):
     def mask(self, spectrum: Tensor, query: Tensor, frames: Tensor) -> Tensor:
         """Sigmoid mask (B, segment_frames, F) float32 of all bins, 0 to 1."""
         power, valid = self._power(spectrum, frames)
+        x, skips, prior = self._encode_mixture(power, valid, query, frames)
+        pooled = query[:, : self.pooled_dim]
+        bands = self.fold.unfold(self.decoder(x, skips, pooled))
+        logits = self.merge(bands).float()
+        return (logits if prior is None else logits + prior[:, None]).sigmoid()
+
+    def feature_spectrum(
+        self, spectrum: Tensor, query: Tensor, frames: Tensor
+    ) -> Tensor:
+        """Like :meth:`separation_feature`, on spectra (B, T, F) with valid frames."""
+        power, valid = self._power(spectrum, frames)
+        x, _, _ = self._encode_mixture(power, valid, query, frames)
+        tokens, held = self._tokens(x, valid)
+        return mean_over_valid(tokens.float().mean(2), held)
+
+    def _encode_mixture(
+        self, power: Tensor, valid: Tensor, query: Tensor, frames: Tensor
+    ) -> tuple[Tensor, list[Tensor], Tensor | None]:
+        """Encoder and connector on a mixture: final tokens, skips, prior of the mask."""
         pooled, query_log_power = query.split(
             [self.pooled_dim, self.query_dim - self.pooled_dim], -1
         )
-        hint = None
+        prior = hint = None
         if self.spectrum is not None:
             mean = mean_log_power(power, frames)
             prior, shown = self.spectrum(query_log_power, mean, self.merge)
             hint = self.fold(shown[:, None] * valid[..., None, None])
         image = self.fold(self._bands(power, valid))
-        x, skips = self.encoder(image, pooled, hint)
-        bands = self.fold.unfold(self.decoder(x, skips, pooled))
-        logits = self.merge(bands).float()
-        return (logits if hint is None else logits + prior[:, None]).sigmoid()
+        return *self.encoder(image, pooled, hint), prior

@@ -102,6 +102,18 @@ class ConvUNet(nn.Module):
     def forward(self, image: Tensor, query: Tensor) -> Tensor:
         """Image (B, H, W) of any size, query (B, Q) -> logits (B, H, W)."""
         height, width = image.shape[1:]
+        x, skips = self.encode(image, query)
+        for up, skip in zip(self.decoder, reversed(skips)):
+            x = up(x, skip, query)
+        x = self.final(self.after(x, query))
+        return x[:, 0, :height, :width]
+
+    def encode(self, image: Tensor, query: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Down to the bottom: image, query -> maps (B, C, h, w), and the skips.
+
+        A place of the maps stands for 2 ** levels x 2 ** levels pixels.
+        """
+        height, width = image.shape[1:]
         unit = 2 ** len(self.encoder)
         x = F.pad(image, (0, -width % unit, 0, -height % unit))[:, None]
         skips = []
@@ -109,8 +121,4 @@ class ConvUNet(nn.Module):
             x = block(x, query)
             skips.append(x)
             x = F.avg_pool2d(x, 2)
-        x = self.bottleneck(x, query)
-        for up, skip in zip(self.decoder, reversed(skips)):
-            x = up(x, skip, query)
-        x = self.final(self.after(x, query))
-        return x[:, 0, :height, :width]
+        return self.bottleneck(x, query), skips

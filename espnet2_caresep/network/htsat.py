@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .band_split import BandSplit
-from .base import Anchor, AnchorEncoder, normalise_rows
+from .base import Anchor, AnchorEncoder, mean_over_valid, normalise_rows
 from .query import FLOOR
 from .swin_unet import TOKEN_FRAMES, Encoder, Fold, square_pieces
 from .tagging import TokenSemanticHead
@@ -101,11 +101,13 @@ class HTSAT(AnchorEncoder):
         """Power (B, segment_frames, F) at unit mean, valid frames -> embedding, tags."""
         bands = self._augment(self._bands(power, valid), valid)
         flat, _ = self.encoder(self.fold(bands))
-        tokens = self.fold.unfold(flat, TOKEN_FRAMES)
-        held = valid[:, ::TOKEN_FRAMES]  # token frames that hold audio
-        weight = held[..., None].float()
-        query = (tokens.float().mean(2) * weight).sum(1) / weight.sum(1)
+        tokens, held = self._tokens(flat, valid)
+        query = mean_over_valid(tokens.float().mean(2), held)
         return Anchor(query, *self.head(tokens, held))
+
+    def _tokens(self, flat: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Final tokens as (B, t, k, 8D), and which token frames hold audio (B, t)."""
+        return self.fold.unfold(flat, TOKEN_FRAMES), valid[:, ::TOKEN_FRAMES]
 
     def _bands(self, power: Tensor, valid: Tensor) -> Tensor:
         """Power -> normalised bands (B, T, K, C), zero where there is no audio."""

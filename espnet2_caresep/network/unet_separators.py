@@ -8,7 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .base import Anchor, AnchorEncoder, QuerySeparator, normalise_rows
+from .base import (
+    Anchor,
+    AnchorEncoder,
+    QuerySeparator,
+    mean_over_valid,
+    normalise_rows,
+)
 from .cnn14 import CNN14
 from .conv_unet import ConvUNet
 from .htsat import HTSAT
@@ -54,7 +60,7 @@ class UNetSeparator(QuerySeparator):
             num_classes=query_net.num_classes,
         )
         self.query_net = query_net
-        self.query_dim = query_net.query_dim
+        self.query_dim = self.pooled_dim = query_net.query_dim
         self.nyquist_flaw = nyquist_flaw
         self.norm = nn.BatchNorm1d(self.stft.num_bins)
         self.unet = ConvUNet(self.query_dim, unet_channels, unet_levels)
@@ -77,13 +83,24 @@ class UNetSeparator(QuerySeparator):
 
     def mask(self, spectrum: Tensor, query: Tensor, frames: Tensor) -> Tensor:
         """Sigmoid mask (B, segment_frames, F) float32 of all bins, 0 to 1."""
-        power, valid = self._power(spectrum, frames)
-        with torch.autocast(power.device.type, enabled=False):
-            image = normalise_rows(self.norm, power.sqrt(), valid)
-        logits = self.unet(image[..., :-1], query).float()
+        logits = self.unet(self._image(*self._power(spectrum, frames)), query).float()
         if self.nyquist_flaw:
             return F.pad(logits, (0, 1)).sigmoid()
         return torch.cat([logits, logits[..., -1:]], -1).sigmoid()
+
+    def feature_spectrum(
+        self, spectrum: Tensor, query: Tensor, frames: Tensor
+    ) -> Tensor:
+        """Like :meth:`separation_feature`, on spectra (B, T, F) with valid frames."""
+        power, valid = self._power(spectrum, frames)
+        maps, skips = self.unet.encode(self._image(power, valid), query)
+        held = valid[:, :: 2 ** len(skips)]  # rows of the maps that hold audio
+        return mean_over_valid(maps.float().mean(3).transpose(1, 2), held)
+
+    def _image(self, power: Tensor, valid: Tensor) -> Tensor:
+        """Power -> normalised magnitude (B, T, F - 1) without the highest bin."""
+        with torch.autocast(power.device.type, enabled=False):
+            return normalise_rows(self.norm, power.sqrt(), valid)[..., :-1]
 
 
 class STSEDSep(UNetSeparator):

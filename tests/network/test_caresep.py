@@ -105,6 +105,22 @@ def test_zero_projections_hide_the_query_from_the_encoder(query_spectrum):
 
 
 @VARIANTS
+def test_at_the_start_a_clip_looks_alike_to_query_and_separation(query_spectrum):
+    torch.manual_seed(0)
+    net = CaRESep(**TINY, query_spectrum=query_spectrum).eval()
+    audio, lengths = torch.randn(2, 60000), torch.tensor([60000, 30000])
+    with torch.no_grad():
+        query = net.embed(audio, lengths)
+        feature = net.separation_feature(audio, query, lengths)
+        torch.testing.assert_close(feature, query[:, : net.pooled_dim])
+    net = network(query_spectrum=query_spectrum)
+    with torch.no_grad():
+        query = net.embed(audio)
+        feature = net.separation_feature(audio, query)
+    assert db(query[:, : net.pooled_dim], feature) < 60
+
+
+@VARIANTS
 def test_trained_projections_make_the_output_depend_on_the_query(query_spectrum):
     net = network(query_spectrum=query_spectrum)
     audio = torch.randn(1, 60000)

@@ -71,6 +71,8 @@ def test_padding_never_changes_a_result(name):
         batch = net.separate(padded, query, lengths)
     assert db(alone[0], batch[0, :20000]) > 60
     assert not batch[0, 20000:].any()
+    alone = net.separation_feature(short, query[:1])
+    assert db(alone[0], net.separation_feature(padded, query, lengths)[0]) > 60
 
 
 @ALL
@@ -89,6 +91,29 @@ def test_the_output_depends_on_the_query(name):
     audio = torch.randn(1, 30000)
     one, two = 5 * torch.randn(2, 1, net.query_dim)
     assert db(net.separate(audio, one), net.separate(audio, two)) < 60
+    features = net.separation_feature(audio, one), net.separation_feature(audio, two)
+    assert db(*features) < 60
+
+
+@ALL
+def test_the_separation_feature_is_the_mean_of_the_deepest_maps(name):
+    net = network(name)
+    deepest = []
+    place = net.encoder if name == "unshared" else net.unet.bottleneck
+    place.register_forward_hook(lambda _, __, output: deepest.append(output))
+    audio, query = torch.randn(1, 20000), torch.randn(1, net.query_dim)
+    feature = net.separation_feature(audio, query)
+    assert feature.shape == (1, 64 if name == "unshared" else 16)
+    # 63 frames: the first 2 of 4 token frames, or 8 of 16 rows of maps.
+    if name == "unshared":
+        grid = net.fold.unfold(deepest[0][0], 32)[0, :2]
+        by_hand = grid.mean((0, 1))
+    else:
+        by_hand = deepest[0][0, :, :8].mean((1, 2))
+    torch.testing.assert_close(feature[0], by_hand)
+    net.separate(audio, query)  # the mask is made of the same maps
+    first, second = ((d[0] if name == "unshared" else d) for d in deepest)
+    torch.testing.assert_close(first, second)
 
 
 @ALL
