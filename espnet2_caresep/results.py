@@ -73,9 +73,10 @@ def render(results: dict) -> str:
     """The Markdown page of a RESULTS.json.
 
     Args:
-        results: ``about`` (name to text or number; names in ``_seconds`` are times), ``test_sets`` (name to ``items`` and
-            ``missing``), ``systems`` (system to ``<test set>/<score>`` to summary),
-            ``classes`` (class to the same), ``tagging`` or null.
+        results: ``about`` (name to text or number; names in ``_seconds`` are times),
+            ``test_sets`` (name to ``items`` and ``missing``), ``systems`` (system to
+            ``<test set>/<score>`` to summary), ``classes`` (class to the same),
+            ``tagging`` or null.
 
     Returns:
         The page.

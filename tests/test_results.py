@@ -132,6 +132,9 @@ def test_record_is_complete(scored):
     about = scored["about"]
     assert about["seed"] == 7 and about["wall_time_seconds"] == 125.4
     assert about["parameters"] > 1000 and about["configuration"] == "conf/tiny.yaml"
+    # The system first, then its options: other systems have other options.
+    assert about["extractor"] == "caresep" and "embed_dim=8" in about["network"]
+    assert list(about).index("extractor") + 1 == list(about).index("network")
     assert about["data"] == "four noises" and "SHA-256" in about["list_labels"]
 
 
@@ -139,6 +142,7 @@ def test_page_is_rendered_from_the_json(scored, work):
     page = (work / "scores" / "RESULTS.md").read_text()
     assert page == results.render(scored)
     assert "| **model** | 8.67 / 13.01 |" in page
+    assert "| extractor | caresep |" in page
     assert "2 min 5 s" in page and "run.sh --x \\| y" in page
     assert "25.0 % infinite" in page
     for label in "ab":
@@ -197,6 +201,25 @@ def test_bad_inputs_are_one_line(work, tiny_model, capsys, changes, reason):
         _score(work, tiny_model, capsys, **changes)
     last = capsys.readouterr().err.splitlines()[-1]
     assert end.value.code == 2 and "error: " in last and reason in last
+
+
+def test_the_page_names_another_system(work, tmp_path, capsys):
+    conf = {
+        "segment_frames": 64,
+        "cnn_channels": 2,
+        "unet_channels": 2,
+        "unet_levels": 2,
+        "query": "probabilities",
+    }
+    config = {"extractor": "pann_sep", "extractor_conf": conf}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    out = tmp_path / "out" / "test_clean_own"
+    out.mkdir(parents=True)
+    outputs = (work / "out" / "test_clean_own" / "spk1.scp").read_text()
+    (out / "spk1.scp").write_text(outputs)
+    _score(work, tmp_path, capsys, inference_dir=tmp_path / "out")
+    page = (work / "more" / "RESULTS.md").read_text()
+    assert "| extractor | pann_sep |" in page and "query=probabilities" in page
 
 
 def test_broken_tag_tables_are_refused(work, tmp_path):

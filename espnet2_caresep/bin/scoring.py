@@ -75,9 +75,8 @@ def run(args: argparse.Namespace) -> None:
 
     from espnet2_caresep import evaluation, results
 
-    torch.set_num_threads(
-        1
-    )  # spectrograms of seconds: threads only wait for each other
+    # Spectrograms of seconds: threads only wait for each other
+    torch.set_num_threads(1)
     about = _about(args)
     items, sets = [], {}
     for name in names:
@@ -122,8 +121,8 @@ def _find_sets(test_dir: Path, inference_dir: Path, test_set: str) -> list[str]:
                 found.append(f"{kind}_{query}")
     if not found:
         raise ValueError(
-            f"no {test_set}_<mixture|clean|silence>_<own|other> is both in {test_dir} (stage "
-            f"3) and in {inference_dir} (stage 7)"
+            f"no {test_set}_<mixture|clean|silence>_<own|other> is both in {test_dir} "
+            f"(stage 3) and in {inference_dir} (stage 7)"
         )
     return found
 
@@ -141,6 +140,7 @@ def _about(args: argparse.Namespace) -> dict[str, str | int | float]:
         "data": args.data,
         **{f"list_{Path(path).stem}": _describe(path) for path in args.data_list},
         "configuration": config.get("config") or args.train_config,
+        "extractor": config.get("extractor", "caresep"),
         "network": " ".join(f"{key}={value}" for key, value in conf.items()),
         "weights": _describe(args.model_file) if args.model_file else None,
         "parameters": sum(p.numel() for p in network.parameters()),
