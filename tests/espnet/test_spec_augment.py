@@ -3,10 +3,12 @@
 import pytest
 import torch
 import torchaudio
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import CLASSES, NETWORK, SAMPLES
 
+from espnet2_caresep.bin.train import main
 from espnet2_caresep.config import ConfigError
 from espnet2_caresep.espnet_model import ESPnetCaRESepModel
 from espnet2_caresep.extractor import EXTRACTORS
@@ -155,3 +157,15 @@ def test_separation_is_never_masked(mode):
 def test_negative_widths_are_refused(name):
     with pytest.raises(ConfigError, match=f"{name} must be at least 0"):
         build("shared", **{name: -1})
+
+
+def test_a_training_takes_the_options(training, tmp_path, capsys):
+    conf = {"mode": "cls", "max_epoch": 1, "num_iters_per_epoch": 2}
+    main(training(tmp_path / "exp", model_conf=dict(MASKS), **conf))
+    saved = yaml.safe_load((tmp_path / "exp" / "config.yaml").read_text())
+    assert saved["model_conf"].items() >= MASKS.items()
+    weights = torch.load(tmp_path / "exp" / "valid.mAP.best.pth", weights_only=True)
+    assert weights and all(torch.isfinite(value).all() for value in weights.values())
+    with pytest.raises(SystemExit):
+        main(training(tmp_path / "no", model_conf={"time_mask_width": 0.5}, **conf))
+    assert "time_mask_width must be a whole number" in capsys.readouterr().err

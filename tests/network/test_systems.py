@@ -224,6 +224,8 @@ def test_full_size_of_the_separators():
     separator = _count(st_sed_sep) - _count(st_sed_sep.query_net)
     assert separator / 1e6 == pytest.approx(167.6, rel=1e-3)
     assert pann_sep.query_dim == 2048 and tags.query_dim == 527
+    # The separation feature is as long as the embedding: "2048-d".
+    assert st_sed_sep.unet.bottleneck.convs[-1].conv.out_channels == 2048
     assert _count(pann_sep) - _count(pann_sep.query_net) == separator
     # 80.75 M are reported for CNN14 in the code of [22].
     assert _count(pann_sep.query_net) == 80_753_615
