@@ -25,7 +25,7 @@ from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
 
-from espnet2_caresep.config import build
+from espnet2_caresep.config import build, read_labels
 from espnet2_caresep.data.epochs import EpochIterFactory
 from espnet2_caresep.data.preprocessor import PairMixingPreprocessor
 from espnet2_caresep.espnet_model import MODES, ESPnetCaRESepModel
@@ -246,6 +246,8 @@ class CaRESepTask(TargetSpeakerExtractionTask):
         Raises:
             ConfigError: If an option is out of range.
         """
+        # ESPnet3 comes here without the checks of main()
+        args.labels = read_labels(args.labels, None)
         network = _network_defaults(args)
         extractor = build(
             "extractor_conf",
