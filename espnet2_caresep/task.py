@@ -33,6 +33,7 @@ from espnet2_caresep.extractor import EXTRACTORS
 from espnet2_caresep.frontend import ResamplingFrontend
 from espnet2_caresep.init_param import check_init_param
 from espnet2_caresep.losses import CaRESepLoss
+from espnet2_caresep.network.base import AnchorEncoder
 from espnet2_caresep.network.systems import SYSTEMS
 from espnet2_caresep.schedulers import CaRESepLR, WarmupCosineLR
 from espnet2_caresep.separator import QueryBoundSeparator
@@ -283,7 +284,12 @@ class CaRESepTask(TargetSpeakerExtractionTask):
 
 
 def _network_defaults(args: argparse.Namespace) -> dict:
-    return {**get_default_kwargs(SYSTEMS[args.extractor]), **args.extractor_conf}
+    """The network's arguments; a class may hand some on to those that it extends."""
+    defaults = {}
+    for base in reversed(SYSTEMS[args.extractor].__mro__):
+        if issubclass(base, AnchorEncoder):
+            defaults.update(get_default_kwargs(base))
+    return {**defaults, **args.extractor_conf}
 
 
 def _defaults(function: type, option: str) -> dict:
