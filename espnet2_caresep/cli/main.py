@@ -21,9 +21,21 @@ COMMANDS = {
         "separate the sounds that examples point at from recordings",
     ),
     "tag": ("espnet2_caresep.cli.tag", "name what sounds in recordings, and when"),
+    "scene": (
+        "espnet2_caresep.cli.scene",
+        "take a recording apart: events, stems and one page to listen to them",
+    ),
+    "bank": (
+        "espnet2_caresep.cli.bank",
+        "keep examples of a sound under a name, for --query @NAME",
+    ),
     "models": (
         "espnet2_caresep.cli.models",
         "list the models at hand with their scores and licences",
+    ),
+    "doctor": (
+        "espnet2_caresep.cli.doctor",
+        "say what is installed, and try whether it separates",
     ),
 }
 

@@ -19,7 +19,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--device", default="auto", help="auto, cpu, cuda or mps (default: auto)"
     )
     group.add_argument(
-        "--threads", type=_at_least_one, help="CPU threads (default: all cores)"
+        "--threads", type=at_least_one, help="CPU threads (default: all cores)"
     )
 
 
@@ -58,11 +58,8 @@ def load_separator(args: argparse.Namespace):
     return CaRESeparator.from_pretrained(source, args.device)
 
 
-def _at_least_one(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
-    return number
+def at_least_one(given: str) -> int:
+    """Type of an option: a whole number from 1 on."""
+    if not given.isascii() or not given.isdigit() or int(given) < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {given}")
+    return int(given)

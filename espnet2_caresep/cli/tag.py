@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from espnet2_caresep.cli.event_options import add_event_options, event_values
 from espnet2_caresep.cli.model_options import add_model_options, load_separator
 
 FORMATS = {  # name -> how the file of a recording's tags ends
@@ -25,29 +26,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("files", metavar="FILE", nargs="+", type=Path, help="audio")
     parser.add_argument(
-        "--threshold",
-        type=float,
-        default=0.5,
-        help="probability from which a sound is there (default: 0.5)",
-    )
-    parser.add_argument(
-        "--top", type=int, metavar="N", help="name at most N labels per file"
-    )
-    parser.add_argument(
-        "--min-duration",
-        type=float,
-        default=0.25,
-        metavar="SECONDS",
-        help="drop shorter events (default: 0.25)",
-    )
-    parser.add_argument(
-        "--max-gap",
-        type=float,
-        default=0.35,
-        metavar="SECONDS",
-        help="join events of one label this far apart (default: 0.35)",
-    )
-    parser.add_argument(
         "--format",
         choices=FORMATS,
         default="text",
@@ -64,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="replace existing outputs"
     )
+    add_event_options(parser, top=None)
     add_model_options(parser)
 
 
@@ -73,15 +52,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: If an option, an output or the model cannot be used.
     """
-    if args.top is not None and args.top < 1:
-        raise ValueError(f"--top must be at least 1, not {args.top}")
     if args.format == "audacity" and len(args.files) > 1 and args.output_dir is None:
         raise ValueError("one label track per file: give --output-dir for several")
-    if not 0 < args.threshold <= 1:
-        raise ValueError(f"--threshold must lie in 0..1, not {args.threshold}")
-    for name in ("min_duration", "max_gap"):
-        if getattr(args, name) < 0:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least 0")
     outputs = _outputs(args)
     separator = load_separator(args)
 
@@ -93,14 +65,7 @@ def run(args: argparse.Namespace) -> int:
     failed = printed = False
     for file, output in zip(args.files, outputs):
         try:
-            tags = tag_file(
-                separator,
-                file,
-                args.threshold,
-                args.top,
-                args.min_duration,
-                args.max_gap,
-            )
+            tags = tag_file(separator, file, *event_values(args))
             text = _write(tags, args.format, to_file=bool(output), header=not printed)
             if output is None:
                 print(text, end="", flush=True)

@@ -17,7 +17,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from espnet2_caresep.inference.audio import SILENCE_POWER, Audio, to_audio
+from espnet2_caresep.inference.audio import SILENCE_POWER, Audio, open_audio
+from espnet2_caresep.inference.audio_reader import AudioReader
+from espnet2_caresep.inference.resampling import Resampler, fit_length
 from espnet2_caresep.network.swin_unet import TOKEN_FRAMES
 
 LOW = 0.5  # the lower threshold as a share of the upper one
@@ -67,7 +69,7 @@ def score_frames(separator, audio, sample_rate: int | None = None) -> FrameScore
 
     Args:
         separator: A :class:`~espnet2_caresep.inference.CaRESeparator`.
-        audio: Path, array or tensor; downmixed to mono.
+        audio: Path, array or tensor; downmixed to mono. An hour takes 0.5 GB.
         sample_rate: Rate of an array in Hz.
 
     Returns:
@@ -76,10 +78,9 @@ def score_frames(separator, audio, sample_rate: int | None = None) -> FrameScore
     Raises:
         ValueError: If it cannot be read, is empty, too short or not finite.
     """
-    audio = to_audio(audio, sample_rate, "audio")
-    seconds = audio.samples.shape[-1] / audio.sample_rate
-    audio = audio.mono().at(separator.sample_rate)
-    samples, network = audio.samples[0], separator.network
+    source = open_audio(audio, sample_rate, "audio")
+    seconds = source.frames / source.sample_rate
+    samples, network = _mono(source, separator.sample_rate), separator.network
     # Segments begin on the grid of frames and hold whole ones.
     hop = min(TOKEN_FRAMES * network.hop_length, network.segment_samples)
     whole = network.segment_samples // hop * hop
@@ -88,14 +89,16 @@ def score_frames(separator, audio, sample_rate: int | None = None) -> FrameScore
     if len(samples) > network.segment_samples:
         last = -(-(len(samples) - whole) // hop) * hop
         starts = [*range(0, last, step), last]
+        # What is left at the end may be less than a window.
+        samples = fit_length(samples, max(len(samples), last + network.n_fft))
     count = -(-len(samples) // hop)
     heard = _heard(samples, hop, count)
     logits, weights = np.zeros((count, network.num_classes)), np.zeros((count, 1))
     clip = np.zeros(network.num_classes, np.float32)
     for start in starts:
         end = start + whole if len(starts) > 1 else None
-        part = Audio(audio.samples[:, start:end], audio.sample_rate, audio.name)
-        tags = separator.tag(part)
+        part = samples[None, start:end]
+        tags = separator.tag(Audio(part, separator.sample_rate, source.name))
         size = len(tags.frames)
         rise = np.minimum(np.arange(size), np.arange(size)[::-1])[:, None] + 1
         logits[start // hop :][:size] += rise * _logit(tags.frames)
@@ -109,7 +112,7 @@ def score_frames(separator, audio, sample_rate: int | None = None) -> FrameScore
         list(labels),
         frames.astype(np.float32),
         clip,
-        hop / audio.sample_rate,
+        hop / separator.sample_rate,
         seconds,
     )
 
@@ -160,8 +163,41 @@ def find_events(
             start, end = first * hop, min(last * hop, scores.seconds)
             if end - start >= min_duration - 1e-9:
                 score = float(column[first:last].max())
-                events.append(Event(label, round(start, 3), round(end, 3), score))
+                events.append(Event(label, start, end, score))
     return sorted(events, key=lambda event: (event.start, -event.score))
+
+
+def find_sounds(
+    scores: FrameScores,
+    threshold: float = 0.5,
+    top: int | None = None,
+    min_duration: float = 0.25,
+    max_gap: float = 0.35,
+) -> tuple[dict[str, float], list[Event]]:
+    """The labels of a recording and their events.
+
+    Args:
+        scores: From :func:`score_frames`.
+        threshold: Probability from which a sound is there.
+        top: At most so many labels, the most probable ones, and only their events.
+        min_duration: As :func:`find_events`.
+        max_gap: Likewise.
+
+    Returns:
+        Label to its probability, highest first, for the labels at the threshold and
+        those that have an event; and the events.
+
+    Raises:
+        ValueError: As :func:`find_events`, or if ``top`` is below 1.
+    """
+    if top is not None and top < 1:
+        raise ValueError(f"top must be at least 1, not {top}")
+    events = find_events(scores, threshold, min_duration, max_gap)
+    with_event = {event.label for event in events}
+    ranked = sorted(zip(scores.clip.tolist(), scores.labels), reverse=True)
+    there = [(p, label) for p, label in ranked if p >= threshold or label in with_event]
+    labels = {label: p for p, label in there[:top]}
+    return labels, [event for event in events if event.label in labels]
 
 
 def _runs(on: np.ndarray) -> list[tuple[int, int]]:
@@ -170,12 +206,18 @@ def _runs(on: np.ndarray) -> list[tuple[int, int]]:
     return list(zip(edges[::2].tolist(), edges[1::2].tolist()))
 
 
+def _mono(source: Audio | AudioReader, sample_rate: int) -> np.ndarray:
+    """(samples,) float32 at another rate, read block by block."""
+    converter = Resampler(source.sample_rate, sample_rate, 1)
+    blocks = [converter.push(b.mean(0, keepdims=True)) for b in source.blocks()]
+    length = round(source.frames * sample_rate / source.sample_rate)
+    return fit_length(np.concatenate([*blocks, converter.finish()], 1), length)[0]
+
+
 def _heard(samples: np.ndarray, hop: int, count: int) -> np.ndarray:
     """Which frames hold sound: the network brings any level to the same one."""
-    padded = np.pad(samples, (0, max(0, count * hop - len(samples))))
-    power = np.square(padded[: count * hop].reshape(count, hop), dtype=np.float64)
-    held = np.clip(len(samples) - hop * np.arange(count), 1, hop)
-    return power.sum(1) / held >= SILENCE_POWER
+    frames = (samples[start * hop :][:hop] for start in range(count))
+    return np.array([np.dot(x, x) >= SILENCE_POWER * len(x) for x in frames])
 
 
 def _logit(probability: np.ndarray) -> np.ndarray:

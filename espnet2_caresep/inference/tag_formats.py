@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from espnet2_caresep.inference.events import Event, find_events, score_frames
+from espnet2_caresep.inference.events import Event, find_sounds, score_frames
 
 COLUMNS = ("file", "kind", "label", "score", "start", "end")
 
@@ -50,29 +50,36 @@ def tag_file(
     Args:
         separator: A :class:`~espnet2_caresep.inference.CaRESeparator`.
         path: Audio file.
-        threshold: Probability from which a sound is there.
-        top: At most so many labels, the most probable ones, and only their events.
-        min_duration: As :func:`~espnet2_caresep.inference.events.find_events`.
+        threshold: As :func:`~espnet2_caresep.inference.events.find_sounds`.
+        top: Likewise.
+        min_duration: Likewise.
         max_gap: Likewise.
 
     Raises:
         ValueError: If the file or a value cannot be used.
     """
     scores = score_frames(separator, path)
-    events = find_events(scores, threshold, min_duration, max_gap)
-    ranked = sorted(zip(scores.clip.tolist(), scores.labels), reverse=True)
-    with_event = {event.label for event in events}
-    there = [(p, label) for p, label in ranked if p >= threshold or label in with_event]
-    labels = {label: round(p, 4) for p, label in there[:top]}
+    labels, events = find_sounds(scores, threshold, top, min_duration, max_gap)
+    best = int(scores.clip.argmax())
     return FileTags(
         str(path),
         round(scores.seconds, 3),
         separator.fingerprint,
         threshold,
-        labels,
-        (ranked[0][1], round(ranked[0][0], 4)),
-        [event for event in events if event.label in labels],
+        {label: round(score, 4) for label, score in labels.items()},
+        (scores.labels[best], float(scores.clip[best])),
+        events,
     )
+
+
+def event_row(event: Event) -> dict:
+    """An event for JSON: milliseconds and four digits of the score are enough."""
+    return {
+        "label": event.label,
+        "start": round(event.start, 3),
+        "end": round(event.end, 3),
+        "score": round(event.score, 4),
+    }
 
 
 def as_text(tags: FileTags) -> str:
@@ -97,8 +104,7 @@ def as_json(tags: FileTags, indent: int | None = None) -> str:
     content = asdict(tags)
     del content["most_likely"]
     content["labels"] = [{"label": k, "score": v} for k, v in tags.labels.items()]
-    for event in content["events"]:
-        event["score"] = round(event["score"], 4)
+    content["events"] = [event_row(event) for event in tags.events]
     return json.dumps(content, indent=indent, ensure_ascii=False) + "\n"
 
 
@@ -111,9 +117,10 @@ def as_csv(tags: FileTags, header: bool = True) -> str:
     for label, score in tags.labels.items():
         writer.writerow((tags.file, "clip", label, f"{score:.4f}", 0, tags.seconds))
     for event in tags.events:
+        row = event_row(event)
         score = f"{event.score:.4f}"
-        row = (tags.file, "event", event.label, score, event.start, event.end)
-        writer.writerow(row)
+        times = (row["start"], row["end"])
+        writer.writerow((tags.file, "event", event.label, score, *times))
     return out.getvalue()
 
 

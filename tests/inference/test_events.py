@@ -33,7 +33,8 @@ def _scores(column, hop=HOP, seconds=None):
 
 
 def _spans(scores, **options):
-    return [(e.start, e.end) for e in find_events(scores, **options)]
+    events = find_events(scores, **options)
+    return [(round(e.start, 9), round(e.end, 9)) for e in events]
 
 
 def test_a_clip_has_the_tags_of_the_separator(separator, sound):
@@ -71,6 +72,24 @@ def test_overlapping_segments_are_averaged_by_their_place(separator, sound):
     assert np.allclose(
         scores.clip, np.maximum(tags[0].probabilities, tags[1].probabilities)
     )
+
+
+def test_segments_of_one_frame(sound):
+    import torch
+
+    from espnet2_caresep.inference.checkpoint import Checkpoint
+    from espnet2_caresep.inference.presence import PresenceRule
+    from espnet2_caresep.network import CaRESep
+
+    # A segment holds one whole frame, so that a tail of 10 samples is a segment, too.
+    torch.manual_seed(0)
+    tiny = {"embed_dim": 4, "depths": [1] * 4, "decoder_depths": [1] * 3}
+    network = CaRESep(**tiny, segment_frames=64, num_classes=2, heads=[1] * 4).eval()
+    checkpoint = Checkpoint(network, None, "f", "tiny", PresenceRule(), {})
+    separator = CaRESeparator(checkpoint, "cpu")
+    clip = sound(1, 1.28)[:, : 2 * 10240 + 10]
+    scores = score_frames(separator, clip, 32000)
+    assert scores.frames.shape == (3, 2) and scores.labels == ["class 0", "class 1"]
 
 
 def test_rate_and_channels_change_little(separator, sound, tmp_path):

@@ -1,0 +1,72 @@
+"""``caresep scene``: a recording taken apart, with a page to listen to the parts."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from espnet2_caresep.cli.event_options import add_event_options, event_values
+from espnet2_caresep.cli.model_options import add_model_options, load_separator
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options."""
+    parser.description = (
+        "Name the sounds of a recording, find when each one sounds, separate every one "
+        "with its own span as the query, and write the stems, what is left, a timeline "
+        "and one page to listen to all of it. Stems and residual add up to the "
+        "recording."
+    )
+    parser.add_argument("file", metavar="FILE", type=Path, help="audio, 10 minutes")
+    parser.add_argument(
+        "-o",
+        "--output-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder for stems/*.wav, residual.wav, timeline.json and report.html "
+        "(default: FILE_scene, in the current folder)",
+    )
+    parser.add_argument(
+        "--subtype",
+        choices=["float", "pcm16", "pcm24"],
+        default="float",
+        help="sample format of the stems (default: float); integers clip at full scale",
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace an earlier scene in the folder",
+    )
+    add_event_options(parser, top=8)
+    add_model_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Takes the recording apart and writes the folder.
+
+    Raises:
+        ValueError: If an input, an option, the folder or the model cannot be used.
+    """
+    from espnet2_caresep.inference.scene_folder import (
+        check_folder,
+        read_recording,
+        write_scene,
+    )
+
+    folder = args.output_dir or Path(f"{args.file.stem}_scene")
+    check_folder(folder, args.overwrite)
+    mixture = read_recording(args.file)
+    separator = load_separator(args)
+
+    from espnet2_caresep.inference.scene import separate_scene
+
+    scene = separate_scene(separator, mixture, None, *event_values(args))
+    model = {"name": Path(separator.name).name, "fingerprint": separator.fingerprint}
+    write_scene(folder, scene, model, args.threshold, args.subtype)
+    width = max((len(sound.label) for sound in scene.sounds), default=0)
+    for sound in scene.sounds:
+        print(f"  {sound.label:{width}}  {sound.score:.2f}  {sound.seconds:7.2f} s")
+    print(
+        f"{len(scene.events)} events of {len(scene.sounds)} sounds: {folder}/report.html"
+    )
+    return 0

@@ -1,0 +1,176 @@
+"""A recording taken apart: pieces of time, windows, queries, exact sums, the page."""
+
+from itertools import pairwise
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from espnet2_caresep.inference import CaRESeparator
+from espnet2_caresep.inference.audio import Audio
+from espnet2_caresep.inference.events import Event
+from espnet2_caresep.inference.results import Stems, Tags
+from espnet2_caresep.inference.scene import FADE, cut_at_borders, separate_scene
+from espnet2_caresep.inference.scene_folder import describe, stem_names
+from espnet2_caresep.inference.scene_page import render_scene
+
+RATE, HOP = 32000, 10240
+
+
+class Listener:
+    """Stands for a separator: hears what a table says, and takes equal parts.
+
+    Its segment is two seconds; a query is the example's length and first sample.
+    """
+
+    def __init__(self, frames):
+        self.frames = np.asarray(frames, np.float32)
+        self.labels = [f"sound {i}" for i in range(self.frames.shape[1])]
+        self.sample_rate, self.fingerprint = RATE, "0" * 16
+        self.network = SimpleNamespace(
+            sample_rate=RATE,
+            hop_length=HOP // 32,
+            segment_samples=10**9,
+            num_classes=len(self.labels),
+        )
+        self.examples, self.asked = [], []
+
+    def tag(self, audio):
+        return Tags(self.labels, self.frames.max(0), self.frames, HOP / RATE)
+
+    def query(self, example, rate):
+        self.examples.append(example)
+        return len(self.examples) - 1
+
+    def separate_all(self, mix, queries, rate, partition):
+        assert partition and rate == RATE
+        self.asked.append(tuple(queries.values()))
+        part = mix / len(queries)
+        return Stems(dict.fromkeys(queries, part), 0 * mix, rate, {})
+
+
+@pytest.fixture(scope="module")
+def recording():
+    rng = np.random.default_rng(0)
+    samples = np.round(rng.uniform(-0.5, 0.5, (2, 10 * HOP)) * 2**15) / 2**15
+    return Audio(samples.astype(np.float32), RATE, "recording.wav")
+
+
+def test_stems_hold_what_sounds_when_it_sounds(recording):
+    # Sound 0 from frame 1 to 7, sound 1 from frame 5 to 9.
+    frames = np.zeros((10, 3))
+    frames[1:7, 0] = 0.9
+    frames[5:9, 1] = 0.8
+    listener = Listener(frames)
+    scene = separate_scene(listener, recording)
+    spans = [(e.label, round(e.start, 9), round(e.end, 9)) for e in scene.events]
+    assert spans == [("sound 0", 0.32, 2.24), ("sound 1", 1.6, 2.88)]
+    first, second = (sound.stem for sound in scene.sounds)
+    fade = round(FADE * RATE / 2)
+
+    def inside(start, end):
+        return slice(start * HOP + fade, end * HOP - fade)
+
+    mixture = recording.samples
+    assert np.allclose(first[:, inside(1, 5)], mixture[:, inside(1, 5)], atol=1e-6)
+    for stem in (first, second):  # where both sound they share
+        shared = mixture[:, inside(5, 7)] / 2
+        assert np.allclose(stem[:, inside(5, 7)], shared, atol=1e-6)
+    assert np.allclose(second[:, inside(7, 9)], mixture[:, inside(7, 9)], atol=1e-6)
+    assert not first[:, 7 * HOP + fade :].any() and not first[:, : HOP - fade].any()
+    assert not second[:, : 5 * HOP - fade].any()
+    # At a border one event loses what the other gains: nothing is lost between.
+    middle = slice(HOP + fade, 9 * HOP - fade)
+    assert np.allclose((first + second)[:, middle], mixture[:, middle], atol=1e-6)
+    assert np.array_equal(first + second + scene.residual, mixture)
+    # The queries are the parts in which an event is alone.
+    lengths = [example.shape[1] for example in listener.examples]
+    assert lengths == [4 * HOP, 2 * HOP]
+    assert np.array_equal(listener.examples[0], mixture[:, HOP : 5 * HOP])
+    assert listener.asked == [(0,), (0, 1), (1,)]
+
+
+def test_without_a_part_alone_the_whole_span_is_the_query(recording):
+    frames = np.zeros((10, 2))
+    frames[2:6, 0] = frames[3:5, 1] = 0.9
+    listener = Listener(frames)
+    separate_scene(listener, recording)
+    lengths = [example.shape[1] for example in listener.examples]
+    # Sound 0 is alone for one frame only, less than half a second; sound 1 never.
+    assert lengths == [4 * HOP, 2 * HOP]
+
+
+def test_nothing_found_leaves_all(recording):
+    scene = separate_scene(Listener(np.zeros((10, 2))), recording)
+    assert scene.sounds == [] and scene.events == []
+    assert np.array_equal(scene.residual, recording.samples)
+    assert scene.residual_share_db == 0
+
+
+def test_what_is_found_in_next_to_nothing_is_no_stem(recording):
+    quiet = recording.samples.copy()
+    quiet[:, : 5 * HOP] *= 1e-4
+    frames = np.zeros((10, 2))
+    frames[:4, 0] = frames[6:, 1] = 0.9
+    scene = separate_scene(Listener(frames), quiet, RATE)
+    assert [sound.label for sound in scene.sounds] == ["sound 1"]
+    assert [event.label for event in scene.events] == ["sound 1"]
+    assert np.array_equal(scene.sounds[0].stem + scene.residual, quiet)
+
+
+def test_a_real_model_on_real_rates(tiny_model, sound):
+    separator = CaRESeparator.from_pretrained(tiny_model, "cpu")
+    mixture = np.round(sound(0, 2.5, 44100, 2) * 2**15) / 2**15
+    scene = separate_scene(separator, mixture, 44100, threshold=0.05)
+    assert scene.sounds and scene.mixture.sample_rate == 44100
+    total = np.sum([s.stem for s in scene.sounds], 0, dtype=np.float32)
+    assert np.array_equal(total + scene.residual, mixture)
+
+
+spans = st.tuples(st.integers(0, 30), st.integers(1, 9)).map(
+    lambda span: Event("x", span[0] * 0.32, (span[0] + span[1]) * 0.32, 0.9)
+)
+
+
+@given(st.lists(spans, max_size=6))
+def test_pieces_are_the_whole_and_name_what_sounds(events):
+    seconds = 12.9
+    pieces = cut_at_borders(events, seconds)
+    assert pieces[0].start == 0 and pieces[-1].end == seconds
+    assert all(one.end == two.start for one, two in pairwise(pieces))
+    for piece in pieces:
+        middle = (piece.start + piece.end) / 2
+        sounding = [i for i, e in enumerate(events) if e.start < middle < e.end]
+        assert list(piece.events) == sounding
+
+
+def test_names_of_stems_are_safe_and_distinct():
+    labels = ["Dog", "dog", "a/b", "../x", "Vehicle horn, car horn", "?", "Гром"]
+    names = stem_names(labels)
+    assert names == [
+        "Dog",
+        "dog_2",
+        "a_b",
+        "x",
+        "Vehicle_horn_car_horn",
+        "sound",
+        "Гром",
+    ]
+
+
+def test_the_page_needs_nothing_else_and_trusts_no_name(recording):
+    frames = np.zeros((10, 1))
+    frames[2:6] = 0.9
+    listener = Listener(frames)
+    listener.labels = ["<script>alert(1)</script>"]
+    audio = Audio(recording.samples, RATE, "<img src=x>.wav")
+    scene = separate_scene(listener, audio)
+    model = {"name": "m.zip", "fingerprint": "0" * 16}
+    page = render_scene(scene, describe(scene, ["one"], model, 0.5))
+    assert "<script>alert" not in page and "<img src=x>" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert page.count("<audio ") == page.count("data:audio/mpeg;base64,") == 3
+    assert page.count("<img ") == page.count("data:image/png;base64,") == 3
+    assert "http" not in page and "$" not in page
