@@ -9,9 +9,15 @@ is heavy when it runs.
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module, metadata
+
+from espnet2_caresep.cli.errors import one_line
 
 # Name -> module, one line of help. A module offers ``add_arguments(parser)``, which may
 # set the parser's description and epilog, and ``run(args) -> int``, the exit code.
@@ -63,7 +69,8 @@ class _CommandParser(_Parser):
 
 class _Version(argparse.Action):
     def __call__(self, parser, namespace, values, option_string=None):
-        parser.exit(0, f"caresep {metadata.version('espnet2_caresep')}\n")
+        print(f"caresep {metadata.version('espnet2_caresep')}")
+        parser.exit(0)
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -91,17 +98,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
     args = get_parser().parse_args(argv)
     try:
-        return args.run(args)
+        with _ended_by_signal():
+            return args.run(args)
     except KeyboardInterrupt:
         print("caresep: interrupted", file=sys.stderr)
         return 130
-    except (ValueError, OSError, MemoryError, RuntimeError) as error:
-        # Torch reports a full GPU as a RuntimeError; any other one is a bug of ours.
-        if isinstance(error, RuntimeError) and "out of memory" not in str(error):
+    except BrokenPipeError:
+        # Who read our output has gone; nothing more can be said to them.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as error:
+        reason = one_line(error)
+        if reason is None:
             raise
-        reason = " ".join(str(error).split()) or type(error).__name__
         print(f"caresep {args.command}: error: {reason}", file=sys.stderr)
         return 2
+
+
+@contextmanager
+def _ended_by_signal() -> Iterator[None]:
+    """Lets a termination signal unwind the stack, so that no part of a file is left."""
+
+    def end(signum, frame):
+        raise SystemExit(128 + signum)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

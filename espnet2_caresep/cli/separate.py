@@ -1,90 +1,95 @@
-"""``caresep separate``: one mixture, one query, one target."""
+"""``caresep separate``: mixtures in, the wanted sounds out."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
+from contextlib import closing
 
+from espnet2_caresep.cli.separate_options import add_arguments
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the options."""
-    parser.description = (
-        "Separate what sounds like the query from a mixture. The output has the "
-        "rate, length, channels and level of the mixture."
-    )
-    parser.add_argument("mixture", metavar="MIX", type=Path, help="audio file")
-    parser.add_argument(
-        "--query", type=Path, required=True, help="example of the wanted sound"
-    )
-    parser.add_argument(
-        "-o", "--output", type=Path, required=True, help="target, .wav or .flac"
-    )
-    parser.add_argument(
-        "--residual", type=Path, help="also write the rest, mixture - target"
-    )
-    parser.add_argument(
-        "--model", type=Path, required=True, help="model zip or experiment folder"
-    )
-    parser.add_argument(
-        "--subtype",
-        choices=["float", "pcm16", "pcm24"],
-        help="sample format (default: float for .wav, pcm24 for .flac)",
-    )
-    parser.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda or mps (default: auto)"
-    )
-    parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace existing outputs"
-    )
+__all__ = ["add_arguments", "run"]
 
 
 def run(args: argparse.Namespace) -> int:
     """Separates and writes.
 
+    Returns:
+        0, 2 if a mixture failed, or 3 if a required sound was judged absent.
+
     Raises:
-        ValueError: If an input, an output or the model cannot be used.
+        ValueError: If nothing can be done at all.
     """
-    from espnet2_caresep.inference.audio import read_audio, write_audio
-    from espnet2_caresep.inference.audio_writer import check_output
+    from espnet2_caresep.cli.prepare import check_options, prepare
 
-    if args.threads is not None and args.threads < 1:
-        raise ValueError(f"--threads must be at least 1, not {args.threads}")
-    outputs = [path for path in (args.output, args.residual) if path is not None]
-    for path in outputs:
-        if not path.parent.is_dir():
-            raise ValueError(f"{path.parent}: no such folder")
-    subtypes = [check_output(path, args.subtype, args.overwrite) for path in outputs]
-    _check_distinct([args.mixture, args.query], outputs)
-    mixture, query = read_audio(args.mixture), read_audio(args.query)
+    check_options(args)
+    work = prepare(args)
+    for line in work.problems:
+        _complain(line)
+    if args.dry_run:
+        for job in work.jobs:
+            print(job.describe())
+        return 2 if work.problems else 0
+    if not work.jobs:
+        return 2
+    failed, absent = _separate(work, args)
+    if failed or work.problems:
+        return 2
+    return 3 if absent and args.require_presence else 0
 
-    # Everything that needs no torch has been checked by now.
-    import torch
 
-    from espnet2_caresep.inference.separator import CaRESeparator
+def _separate(work, args: argparse.Namespace) -> tuple[int, int]:
+    """Number of mixtures that failed, and of sounds that were judged absent."""
+    from espnet2_caresep.cli.batch import progress_of, treat_all
+    from espnet2_caresep.cli.errors import one_line
+    from espnet2_caresep.cli.prepare import load
+    from espnet2_caresep.inference.file_separation import separate_file
+    from espnet2_caresep.inference.scratch import no_empty_folders
 
-    if args.threads is not None:
-        torch.set_num_threads(args.threads)
-    separator = CaRESeparator.from_pretrained(args.model, args.device)
-    result = separator.separate(mixture, query)
-    for path, subtype, samples in zip(
-        outputs, subtypes, (result.target, result.residual)
-    ):
-        peak = float(abs(samples).max())
-        if subtype != "float" and peak > 1:
-            print(
-                f"caresep separate: warning: {path}: peaks at {peak:.2f} are clipped "
-                f"in {subtype}; --subtype float keeps them",
-                file=sys.stderr,
+    separator, queries = load(args, work.queries)
+    folders = {path.parent for job in work.jobs for path in job.plan.outputs()}
+    seconds = sum(job.seconds for job in work.jobs)
+    failed = absent = 0
+    with no_empty_folders(folders), progress_of(seconds, args.quiet) as bar:
+
+        def treat(job):
+            return separate_file(separator, job.plan, queries, job.options, bar.advance)
+
+        with closing(treat_all(work.jobs, treat, args.jobs, bar.stop)) as results:
+            for job, result in results:
+                if isinstance(result, Exception):
+                    reason = one_line(result)
+                    if reason is None:
+                        raise result
+                    bar.say(f"caresep separate: error: {reason}", sys.stderr)
+                    failed += 1
+                    continue
+                absent += len(result.absent())
+                _tell(result, args, bar)
+    return failed, absent
+
+
+def _tell(report, args: argparse.Namespace, bar) -> None:
+    saturates = report.subtype != "float" and report.clip == "none"
+    for output in report.outputs:
+        if output.present is False:
+            what = "is left out" if not output.written else "may be leakage"
+            bar.say(
+                f"caresep separate: note: {report.mixture}: {output.query!r} is judged "
+                f"absent (presence {output.presence:.2f}), its stem {what}",
+                sys.stderr,
             )
-        write_audio(path, samples, result.sample_rate, subtype)
-    return 0
+        if output.written and output.peak > 1 and saturates:
+            bar.say(
+                f"caresep separate: note: {output.path}: peaks at {output.peak:.2f} are "
+                "clipped; --clip rescale or --subtype float keeps them",
+                sys.stderr,
+            )
+        if output.written and not args.quiet:
+            score = "" if output.query is None else f"  presence {output.presence:.2f}"
+            level = "silent" if output.level_db is None else f"{output.level_db:.1f} dB"
+            bar.say(f"{output.path}  {level}{score}")
 
 
-def _check_distinct(inputs: list[Path], outputs: list[Path]) -> None:
-    seen = {path.resolve(): path for path in inputs}
-    for path in outputs:
-        if path.resolve() in seen:
-            raise ValueError(f"{path}: is named twice; an output needs its own name")
-        seen[path.resolve()] = path
+def _complain(line: str) -> None:
+    print(f"caresep separate: error: {line}", file=sys.stderr)

@@ -12,8 +12,9 @@ class OverlapAdd:
     """Processes a stream in overlapping segments and cross-fades their outputs.
 
     Where two segments meet, one fades out as cos^2 while the next fades in as sin^2.
-    The weights are divided by their sum, so what is the same in both segments passes
-    unchanged and there is no seam. Segments lie on a fixed grid that begins with the
+    From an overlap of one half on, the window is a Hann window and more than two
+    segments are averaged. The weights are divided by their sum, so what is the same in
+    all of them passes unchanged and there is no seam. Segments lie on a fixed grid that begins with the
     audio: the blocks in which it comes here change nothing. Audio that fits one segment
     is processed whole. The last segment ends with the audio and overlaps its
     predecessor by as much as that takes: a short tail would leave the network without
@@ -22,24 +23,24 @@ class OverlapAdd:
     Args:
         process: (batch, n <= segment) -> (out, n); ``out`` may differ from ``batch``.
         segment: Longest input of ``process`` in samples.
-        overlap: Share of a segment that overlaps the next one, 0 to 0.5.
+        overlap: Share of a segment that overlaps the next one, 0 to 0.95.
 
     Raises:
-        ValueError: If ``overlap`` lies outside 0..0.5 or ``segment`` is below 2.
+        ValueError: If ``overlap`` lies outside 0..0.95 or ``segment`` is below 2.
     """
 
     def __init__(
         self, process: Callable[[Tensor], Tensor], segment: int, overlap: float = 0.25
     ):
-        if not 0 <= overlap <= 0.5 or segment < 2:
+        if not 0 <= overlap <= 0.95 or segment < 2:
             raise ValueError(
-                "overlap must lie in 0..0.5 and segment be at least 2 samples, not "
+                "overlap must lie in 0..0.95 and segment be at least 2 samples, not "
                 f"{overlap} and {segment}"
             )
         self.process = process
         self.segment = segment
-        fade = int(segment * overlap)
-        self.hop = segment - fade
+        self.hop = segment - int(segment * overlap)
+        fade = min(segment - self.hop, segment // 2)
         phase = (torch.arange(fade) + 0.5) / max(fade, 1)
         self._window = torch.ones(segment)
         self._window[:fade] = torch.sin(phase * torch.pi / 2).square()

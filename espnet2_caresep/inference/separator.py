@@ -47,7 +47,8 @@ class CaRESeparator:
         checkpoint: The loaded model.
         device: Torch device, or "auto" for the first of cuda, mps, cpu that is there.
         overlap: Share of a segment that is cross-faded with the next where audio is
-            longer than one segment, 0 to 0.5.
+            longer than one segment, 0 to 0.95. More overlap takes more time and makes
+            the result depend less on where segments begin.
         batch_size: Pieces (segments times channels times queries) that the network
             treats at once.
 
