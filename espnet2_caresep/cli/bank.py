@@ -7,6 +7,8 @@ import json
 import sys
 from pathlib import Path
 
+from espnet2_caresep.cli.errors import one_line
+from espnet2_caresep.cli.inputs import find_tracks
 from espnet2_caresep.cli.model_options import add_model_options, load_separator
 
 
@@ -24,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "add", help="add clips to a bank, which is made if need be"
     )
     add.add_argument("bank", metavar="BANK")
-    add.add_argument("clips", metavar="CLIP", nargs="+", type=Path, help="audio")
+    add.add_argument(
+        "clips", metavar="CLIP", nargs="+", help="audio files, folders or patterns"
+    )
     add.add_argument(
         "--overwrite", action="store_true", help="forget what the bank held before"
     )
@@ -69,21 +73,29 @@ def _add(args: argparse.Namespace) -> int:
     )
 
     path = bank_path(args.bank)
+    tracks, problems = find_tracks(args.clips, None)
+    for line in problems:
+        _say("error", line)
+    if not tracks:
+        return 2
     separator = load_separator(args)
     bank = None
     if path.exists() and not args.overwrite:
         bank = load_bank(path, separator.fingerprint)
     known = {source.sha256 for source in bank.sources} if bank else set()
-    clips, failed = [], False
-    for file in args.clips:
+    clips, failed = [], bool(problems)
+    for track in tracks:
         try:
-            clip = embed_clip(separator, file)
-        except (ValueError, OSError) as error:
+            clip = embed_clip(separator, track.path)
+        except Exception as error:
+            reason = one_line(error)
+            if reason is None:
+                raise
             failed = True
-            _say("error", " ".join(str(error).split()))
+            _say("error", reason)
             continue
         if clip[1].sha256 in known:
-            _say("note", f"{file}: is in the bank already")
+            _say("note", f"{track.path}: is in the bank already")
             continue
         known.add(clip[1].sha256)
         clips.append(clip)

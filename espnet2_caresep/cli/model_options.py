@@ -12,8 +12,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--model",
         metavar="MODEL",
-        help="model zip or experiment folder (default: the model that was installed "
-        "along, see caresep models)",
+        help="model zip, experiment folder, or a name in the model zoo, which is "
+        "downloaded once (default: the model that was installed along, see caresep "
+        "models)",
     )
     group.add_argument(
         "--device", default="auto", help="auto, cpu, cuda or mps (default: auto)"

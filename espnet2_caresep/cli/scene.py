@@ -60,7 +60,8 @@ def run(args: argparse.Namespace) -> int:
 
     from espnet2_caresep.inference.scene import separate_scene
 
-    scene = separate_scene(separator, mixture, None, *event_values(args))
+    values = event_values(args)
+    scene = separate_scene(separator, mixture, None, *values, show_progress=True)
     model = {"name": Path(separator.name).name, "fingerprint": separator.fingerprint}
     write_scene(folder, scene, model, args.threshold, args.subtype)
     width = max((len(sound.label) for sound in scene.sounds), default=0)

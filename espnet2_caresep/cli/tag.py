@@ -6,7 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from espnet2_caresep.cli.errors import one_line
 from espnet2_caresep.cli.event_options import add_event_options, event_values
+from espnet2_caresep.cli.inputs import Track, find_tracks
 from espnet2_caresep.cli.model_options import add_model_options, load_separator
 
 FORMATS = {  # name -> how the file of a recording's tags ends
@@ -24,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "events with start and end. An event needs a moment (0.32 s at 32 kHz) at the "
         "threshold and reaches as far as moments stay above half of it."
     )
-    parser.add_argument("files", metavar="FILE", nargs="+", type=Path, help="audio")
+    parser.add_argument(
+        "files", metavar="FILE", nargs="+", help="audio files, folders or patterns"
+    )
     parser.add_argument(
         "--format",
         choices=FORMATS,
@@ -52,32 +56,38 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: If an option, an output or the model cannot be used.
     """
-    if args.format == "audacity" and len(args.files) > 1 and args.output_dir is None:
+    tracks, problems = find_tracks(args.files, args.output_dir)
+    if args.format == "audacity" and len(tracks) > 1 and args.output_dir is None:
         raise ValueError("one label track per file: give --output-dir for several")
-    outputs = _outputs(args)
+    outputs = _outputs(tracks, args)
+    for line in problems:
+        _complain(line)
+    if not tracks:
+        return 2
     separator = load_separator(args)
 
     from espnet2_caresep.data.files import write_whole
     from espnet2_caresep.inference.tag_formats import tag_file
 
-    if args.output_dir is not None:
-        args.output_dir.mkdir(parents=True, exist_ok=True)
     failed = printed = False
-    for file, output in zip(args.files, outputs):
+    for track, output in zip(tracks, outputs):
         try:
-            tags = tag_file(separator, file, *event_values(args))
+            tags = tag_file(separator, track.path, *event_values(args), True)
             text = _write(tags, args.format, to_file=bool(output), header=not printed)
             if output is None:
                 print(text, end="", flush=True)
                 printed = True
             else:
+                output.parent.mkdir(parents=True, exist_ok=True)
                 with write_whole(output) as part:
                     part.write_text(text, encoding="utf-8")
-        except (ValueError, OSError) as error:
+        except Exception as error:
+            reason = one_line(error)
+            if reason is None:
+                raise
             failed = True
-            reason = " ".join(str(error).split())
-            print(f"caresep tag: error: {reason}", file=sys.stderr)
-    return 2 if failed else 0
+            _complain(reason)
+    return 2 if failed or problems else 0
 
 
 def _write(tags, form: str, to_file: bool, header: bool) -> str:
@@ -90,25 +100,29 @@ def _write(tags, form: str, to_file: bool, header: bool) -> str:
     return (tag_formats.as_text if form == "text" else tag_formats.as_audacity)(tags)
 
 
-def _outputs(args: argparse.Namespace) -> list[Path | None]:
+def _outputs(tracks: list[Track], args: argparse.Namespace) -> list[Path | None]:
     """Where each recording's tags go.
 
     Raises:
         ValueError: If a file exists, or two recordings would share one.
     """
     if args.output_dir is None:
-        return [None] * len(args.files)
+        return [None] * len(tracks)
     if args.output_dir.exists() and not args.output_dir.is_dir():
         raise ValueError(f"{args.output_dir}: is a file, a folder is needed")
     outputs: dict[Path, Path] = {}
-    for file in args.files:
-        output = args.output_dir / (file.stem + FORMATS[args.format])
+    for track in tracks:
+        output = args.output_dir / (track.name + FORMATS[args.format])
         if output in outputs:
             raise ValueError(
-                f"{outputs[output]} and {file} would both become {output}; tag them "
-                "into different folders"
+                f"{outputs[output]} and {track.path} would both become {output}; tag "
+                "them into different folders"
             )
         if output.exists() and not args.overwrite:
             raise ValueError(f"{output}: exists; give --overwrite to replace it")
-        outputs[output] = file
+        outputs[output] = track.path
     return list(outputs)
+
+
+def _complain(line: str) -> None:
+    print(f"caresep tag: error: {line}", file=sys.stderr)

@@ -21,8 +21,10 @@ from espnet2_caresep.inference.audio import SILENCE_POWER, Audio, open_audio
 from espnet2_caresep.inference.audio_reader import AudioReader
 from espnet2_caresep.inference.resampling import Resampler, fit_length
 from espnet2_caresep.network.swin_unet import TOKEN_FRAMES
+from espnet2_caresep.progress import progress
 
 LOW = 0.5  # the lower threshold as a share of the upper one
+MANY = 100  # segments, some seconds of work, from which a bar is shown
 CERTAIN = 1e-7  # probabilities are kept this far from 0 and 1 when logits are averaged
 
 
@@ -64,13 +66,16 @@ class Event:
     score: float
 
 
-def score_frames(separator, audio, sample_rate: int | None = None) -> FrameScores:
+def score_frames(
+    separator, audio, sample_rate: int | None = None, show_progress: bool = False
+) -> FrameScores:
     """Tags audio of any length over time.
 
     Args:
         separator: A :class:`~espnet2_caresep.inference.CaRESeparator`.
         audio: Path, array or tensor; downmixed to mono. An hour takes 0.5 GB.
         sample_rate: Rate of an array in Hz.
+        show_progress: Whether to show a bar on stderr where it takes a while.
 
     Returns:
         Probabilities of the frames and of all.
@@ -95,7 +100,8 @@ def score_frames(separator, audio, sample_rate: int | None = None) -> FrameScore
     heard = _heard(samples, hop, count)
     logits, weights = np.zeros((count, network.num_classes)), np.zeros((count, 1))
     clip = np.zeros(network.num_classes, np.float32)
-    for start in starts:
+    shown = show_progress and len(starts) > MANY
+    for start in progress(starts, "tag") if shown else starts:
         end = start + whole if len(starts) > 1 else None
         part = samples[None, start:end]
         tags = separator.tag(Audio(part, separator.sample_rate, source.name))

@@ -1,8 +1,9 @@
 """Models at hand: installed along with the package, or in a cache of downloads.
 
 A model zip describes itself: its training configuration holds the labels and, where it
-is known, the ``licence``; a RESULTS.json of the recipe's scoring, if packed along, holds
-what was measured. Nothing here needs torch.
+is known, the ``licence``, which may also be in the model card (README.md); a RESULTS.json
+of the recipe's scoring, if packed along, holds what was measured. Nothing here needs
+torch.
 """
 
 from __future__ import annotations
@@ -108,13 +109,16 @@ def describe_model(path: Path, origin: str, name: str) -> ModelInfo | None:
             break
         if path.is_dir():
             use = next(iter(sorted(path.glob("*.zip"))), config_file.parent)
-        return _info(name, use, origin, config, results)
+        licence = config.get("licence") or _card(root).get("license")
+        return _info(name, use, origin, config, results, licence)
     except (OSError, zipfile.BadZipFile, KeyError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         return ModelInfo(name, use, origin, problem=f"cannot be read ({reason})")
 
 
-def _info(name: str, path: Path, origin: str, config: dict, results: dict):
+def _info(
+    name: str, path: Path, origin: str, config: dict, results: dict, licence: object
+) -> ModelInfo:
     about = results.get("about") or {}
     entries = (results.get("systems") or {}).get("model") or {}
     scores = {
@@ -130,11 +134,20 @@ def _info(name: str, path: Path, origin: str, config: dict, results: dict):
         origin,
         config["extractor"],
         tuple(map(str, config.get("labels") or ())),
-        config.get("licence") or config.get("license"),
+        str(licence) if licence else None,
         about.get("data"),
         about.get("parameters"),
         scores,
     )
+
+
+def _card(root) -> dict:
+    """The settings at the head of a model card, as Hugging Face has them."""
+    file = root / "README.md"
+    if not file.is_file():
+        return {}
+    parts = _read(file).split(b"---\n")
+    return _mapping(parts[1]) if len(parts) > 2 and not parts[0].strip() else {}
 
 
 def _locate(root, entry: str):

@@ -31,7 +31,7 @@ from espnet2_caresep.progress import progress
 FADE = 0.16  # seconds of a cross-fade, half a frame of the tagging head at 32 kHz
 ALONE = 0.5  # seconds from which a part of a span serves as the query
 SHORTEST = 0.1  # seconds of a query
-FAINT = -60  # dB below the recording's energy: a stem of less is none
+FAINT = -50  # dB below the recording's energy: a stem of less is none
 BLOCK = 2**20  # samples that are rounded at once, in float64
 
 
@@ -98,6 +98,7 @@ def separate_scene(
     top: int | None = None,
     min_duration: float = 0.25,
     max_gap: float = 0.35,
+    show_progress: bool = False,
 ) -> Scene:
     """Finds the events of a recording and separates every one.
 
@@ -111,6 +112,7 @@ def separate_scene(
         top: Likewise.
         min_duration: Likewise.
         max_gap: Likewise.
+        show_progress: Whether to show a bar on stderr.
 
     Returns:
         One stem per label, and the rest: they add up to the recording as
@@ -121,10 +123,10 @@ def separate_scene(
         ValueError: If the audio or a value cannot be used.
     """
     mixture = to_audio(audio, sample_rate, "mixture")
-    scores = score_frames(separator, mixture)
+    scores = score_frames(separator, mixture, show_progress=show_progress)
     _, events = find_sounds(scores, threshold, top, min_duration, max_gap)
     labels = list(dict.fromkeys(event.label for event in events))
-    stems = _separate_events(separator, mixture, events, labels)
+    stems = _separate_events(separator, mixture, events, labels, show_progress)
     # What was found in next to nothing, such as the noise before a sound, is no stem.
     kept = [_share_db(stem, mixture.samples) >= FAINT for stem in stems]
     labels = [label for label, keep in zip(labels, kept) if keep]
@@ -143,13 +145,18 @@ def separate_scene(
 
 
 def _separate_events(
-    separator, mixture: Audio, events: Sequence[Event], labels: list[str]
+    separator,
+    mixture: Audio,
+    events: Sequence[Event],
+    labels: list[str],
+    show_progress: bool,
 ) -> np.ndarray:
     """Stems (labels, channels, samples) float32, not yet rounded."""
     stems = np.zeros((len(labels), *mixture.samples.shape), np.float32)
     pieces = cut_at_borders(events, mixture.samples.shape[-1] / mixture.sample_rate)
     queries = [_query(separator, mixture, pieces, i, e) for i, e in enumerate(events)]
-    for piece in progress([p for p in pieces if p.events], "separate"):
+    sounding = [piece for piece in pieces if piece.events]
+    for piece in progress(sounding, "separate") if show_progress else sounding:
         first, last, window = _surroundings(separator, mixture, piece)
         found = separator.separate_all(
             mixture.samples[:, first:last],

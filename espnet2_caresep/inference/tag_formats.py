@@ -44,6 +44,7 @@ def tag_file(
     top: int | None = None,
     min_duration: float = 0.25,
     max_gap: float = 0.35,
+    show_progress: bool = False,
 ) -> FileTags:
     """Tags a recording.
 
@@ -54,11 +55,12 @@ def tag_file(
         top: Likewise.
         min_duration: Likewise.
         max_gap: Likewise.
+        show_progress: Whether to show a bar on stderr.
 
     Raises:
         ValueError: If the file or a value cannot be used.
     """
-    scores = score_frames(separator, path)
+    scores = score_frames(separator, path, show_progress=show_progress)
     labels, events = find_sounds(scores, threshold, top, min_duration, max_gap)
     best = int(scores.clip.argmax())
     return FileTags(

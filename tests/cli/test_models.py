@@ -84,6 +84,19 @@ def test_models_of_all_places(home, monkeypatch, capsys):
     assert "7.4 M parameters, 2 labels" in out and "score    not stated" in out
 
 
+def test_a_model_card_states_the_licence(home, capsys):
+    folder = home / ".cache/huggingface/hub/models--ann--dogs/snapshots/12ab"
+    _folder(folder, CONFIG | {"licence": None})
+    cards = {
+        "---\nlicense: apache-2.0\ntags:\n- dogs\n---\n# Dogs\n": "apache-2.0",
+        "# Dogs\n---\nlicense: apache-2.0\n---\n": None,
+        "# Dogs\n": None,
+    }
+    for text, licence in cards.items():
+        (folder / "README.md").write_text(text)
+        assert _list(capsys)[0]["licence"] == licence
+
+
 def test_a_zip_in_the_cache_is_used_itself(home, capsys):
     folder = home / ".cache/espnet_model_zoo/0f3a"
     _folder(folder)

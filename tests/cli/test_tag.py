@@ -71,6 +71,21 @@ def test_one_file_per_recording_and_no_overwriting(clips, tiny_zip, capsys):
     assert _tag(clips, tiny_zip, "a.wav", options=[*options, "--overwrite"]) == 0
 
 
+def test_folders_and_patterns(clips, tiny_zip, capsys):
+    (clips / "in" / "deep").mkdir(parents=True)
+    (clips / "a.wav").rename(clips / "in" / "a.wav")
+    (clips / "b.flac").rename(clips / "in" / "deep" / "b.flac")
+    options = ["--format", "csv", "-o", str(clips / "out")]
+    assert _tag(clips, tiny_zip, "in", "in/*.wav", "in/*.mp3", options=options) == 2
+    err = capsys.readouterr().err
+    assert "in/*.mp3" in err and err.count("\n") == 1
+    names = sorted(path.name for path in (clips / "out").rglob("*.csv"))
+    assert names == ["a.tags.csv", "b.tags.csv"]
+    assert (clips / "out" / "deep" / "b.tags.csv").exists()
+    assert _tag(clips, tiny_zip, "in", options=["--format", "json"]) == 0
+    assert capsys.readouterr().out.count("\n") == 2
+
+
 def test_a_bad_file_does_not_stop_the_others(clips, tiny_zip, capsys):
     names = ("none.wav", "bad.wav", "a.wav")
     assert _tag(clips, tiny_zip, *names, options=["--format", "csv"]) == 2
