@@ -26,12 +26,12 @@ from espnet2_caresep.inference.events import (
     score_frames,
 )
 from espnet2_caresep.inference.partition import split_exactly
+from espnet2_caresep.inference.presence import QUIET
 from espnet2_caresep.progress import progress
 
 FADE = 0.16  # seconds of a cross-fade, half a frame of the tagging head at 32 kHz
 ALONE = 0.5  # seconds from which a part of a span serves as the query
 SHORTEST = 0.1  # seconds of a query
-FAINT = -50  # dB below the recording's energy: a stem of less is none
 BLOCK = 2**20  # samples that are rounded at once, in float64
 
 
@@ -125,13 +125,9 @@ def separate_scene(
     mixture = to_audio(audio, sample_rate, "mixture")
     scores = score_frames(separator, mixture, show_progress=show_progress)
     _, events = find_sounds(scores, threshold, top, min_duration, max_gap)
+    events = _without_faint(mixture, events)
     labels = list(dict.fromkeys(event.label for event in events))
     stems = _separate_events(separator, mixture, events, labels, show_progress)
-    # What was found in next to nothing, such as the noise before a sound, is no stem.
-    kept = [_share_db(stem, mixture.samples) >= FAINT for stem in stems]
-    labels = [label for label, keep in zip(labels, kept) if keep]
-    events = [event for event in events if event.label in labels]
-    stems = stems if all(kept) else stems[kept]
     residual = np.empty_like(mixture.samples)
     for start in range(0, residual.shape[-1], BLOCK):
         part = (..., slice(start, start + BLOCK))
@@ -142,6 +138,17 @@ def separate_scene(
     ]
     share = _share_db(residual, mixture.samples)
     return Scene(mixture, sounds, events, residual, share)
+
+
+def _without_faint(mixture: Audio, events: list[Event]) -> list[Event]:
+    """Leaves out what was found 40 dB below the loudest event, such as in the noise."""
+    rate = mixture.sample_rate
+    powers = []
+    for event in events:
+        span = slice(int(event.start * rate), int(np.ceil(event.end * rate)))
+        powers.append(np.square(mixture.samples[:, span], dtype=np.float64).mean())
+    loudest = max(powers, default=0.0)
+    return [event for event, p in zip(events, powers) if p >= QUIET * loudest]
 
 
 def _separate_events(
