@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -15,15 +16,18 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+EVERY = 10.0  # seconds between lines of progress in a log file
+
+
 class Stopped(Exception):
     """Work that was told to end; not an error of its own."""
 
 
 class Progress:
-    """A bar of the seconds of audio that are done and the time that is left.
+    """Shows how much of some seconds of audio is done and the time that is left.
 
-    It is shown on a terminal at once, in a log file when the work takes longer than ten
-    seconds, and never when quiet. It may be told from several threads.
+    A bar on a terminal; elsewhere a line every ten seconds; nothing when quiet. It may
+    be told from several threads.
 
     Args:
         seconds: Seconds of audio in all.
@@ -31,20 +35,18 @@ class Progress:
     """
 
     def __init__(self, seconds: float, quiet: bool):
-        self._live = live = sys.stderr.isatty() and not quiet
         self._lock = threading.Lock()
         self._stop = threading.Event()
+        self._quiet = quiet
+        self._live = sys.stderr.isatty() and not quiet
         self._bar = tqdm(
             total=seconds,
-            unit="s",
-            disable=quiet,
-            delay=0 if live else 10,
-            mininterval=0.1 if live else 10,
-            bar_format=(
-                "{percentage:3.0f}% |{bar:20}| {n:.0f}/{total:.0f} s of audio, "
-                "{remaining} left"
-            ),
+            disable=not self._live,
+            bar_format="{percentage:3.0f}% |{bar:20}| {n:.0f}/{total:.0f} s of audio, "
+            "{remaining} left",
         )
+        self._done, self._all = 0.0, seconds
+        self._start = self._told = time.monotonic()
 
     def advance(self, seconds: float) -> None:
         """Adds seconds that are done.
@@ -55,8 +57,25 @@ class Progress:
         if self._stop.is_set():
             raise Stopped
         with self._lock:
-            # Rounding must not lead beyond the end.
-            self._bar.update(min(seconds, self._bar.total - self._bar.n))
+            # Rounding, or a header that is wrong, must not lead beyond the end.
+            seconds = min(seconds, self._all - self._done)
+            self._done += seconds
+            self._bar.update(seconds)
+            if not (self._live or self._quiet):
+                self._tell()
+
+    def _tell(self) -> None:
+        now = time.monotonic()
+        if now - self._told < EVERY or not self._done:
+            return
+        self._told = now
+        left = (now - self._start) * (self._all / self._done - 1)
+        print(
+            f"{100 * self._done / self._all:3.0f} % of {self._all:.0f} s of audio, "
+            f"{tqdm.format_interval(left)} left",
+            file=sys.stderr,
+            flush=True,
+        )
 
     def say(self, line: str, file=None) -> None:
         """Prints a line, above the bar where there is one; on stdout by default."""

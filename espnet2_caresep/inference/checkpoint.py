@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -122,12 +123,16 @@ def build_network(config: dict, name: str) -> QuerySeparator:
         check_keys("extractor_conf", conf, network_class)
         for key, value in conf.items():
             _check_size(f"extractor_conf: {key}", value)
-        # Built without memory first: a configuration may ask for any size.
-        with torch.device("meta"):
-            size = _bytes(network_class(**conf))
-        if size > WEIGHTS_LIMIT:
-            raise ValueError(f"its network would have {size} bytes of weights")
-        return network_class(**conf)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # layers of size 0, refused with the weights
+            # Built without memory first: a configuration may ask for any size.
+            with torch.device("meta"):
+                size = _bytes(network_class(**conf))
+            if size > WEIGHTS_LIMIT:
+                raise ValueError(f"its network would have {size} bytes of weights")
+            return network_class(**conf)
     except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(f"{name}: {reason[:300]}") from error
