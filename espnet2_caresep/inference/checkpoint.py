@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -49,7 +50,7 @@ class Checkpoint:
         name: Where it came from.
         presence_rule: How the presence of a sound is scored.
         class_queries: Label -> (query_dim,) float32, the mean embedding of the class's
-            training clips; empty if the model brings none.
+            training clips; empty if the model brings none, or those of other weights.
     """
 
     network: QuerySeparator
@@ -161,13 +162,15 @@ def _build(package: Package) -> Checkpoint:
     state = _load_state(weights, name, _bytes(network))
     network.load_state_dict(_network_state(state, network, name))
     network.eval().requires_grad_(False)
+    fingerprint = hashlib.sha256(weights).hexdigest()[:16]
+    dim = network.query_dim
     return Checkpoint(
         network,
         labels,
-        hashlib.sha256(weights).hexdigest()[:16],
+        fingerprint,
         name,
         _presence_rule(config, name),
-        _class_queries(package.class_queries, network.query_dim, name),
+        _class_queries(package.class_queries, fingerprint, dim, name),
     )
 
 
@@ -191,19 +194,26 @@ def _presence_rule(config: dict, name: str) -> PresenceRule:
         raise ModelError(f"{name}: {error}") from error
 
 
-def _class_queries(content: bytes | None, dim: int, name: str) -> dict[str, np.ndarray]:
+def _class_queries(
+    content: bytes | None, fingerprint: str, dim: int, name: str
+) -> dict[str, np.ndarray]:
+    """What ``espnet2_caresep.bin.class_queries`` wrote; none if of other weights."""
     if content is None:
         return {}
     from safetensors.numpy import load
 
     try:
         queries = load(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        made_with = (header.get("__metadata__") or {}).get("fingerprint")
     except Exception as error:  # its errors are of the library's own kinds
         raise ModelError(f"{name}: its class queries cannot be read") from error
+    if made_with != fingerprint:
+        return {}
     for query in queries.values():
         fits = query.dtype == np.float32 and query.shape == (dim,)
         if not fits or not np.isfinite(query).all():
-            raise ModelError(f"{name}: its class queries are of another model")
+            raise ModelError(f"{name}: its class queries are damaged")
     return queries
 
 

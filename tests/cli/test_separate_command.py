@@ -195,31 +195,36 @@ def test_absent_sounds(separate, files, tiny_model, tmp_path, capsys):
     assert np.array_equal(_read("out/mix/residual.wav"), _read("mix.wav"))
 
 
-def _class_queries(tiny_model, folder, queries):
+def _class_queries(tiny_model, folder, queries, fingerprint):
     from safetensors.numpy import save_file
 
     folder.mkdir()
     for name in ("config.yaml", "valid.mixture_sdr.best.pth"):
         (folder / name).symlink_to(tiny_model / name)
-    save_file(queries, folder / "class_queries.safetensors")
+    metadata = {"fingerprint": fingerprint}
+    save_file(queries, folder / "class_queries.safetensors", metadata)
     return str(folder)
 
 
 def test_labels(separate, files, tiny_model, tmp_path, capsys):
-    embedding = CaRESeparator.from_pretrained(tiny_model, "cpu").embed("dog.wav")
-    model = _class_queries(tiny_model, tmp_path / "m", {"dog": embedding})
-    command = ["separate", "mix.wav", "--model", model]
-    assert main([*command, "--label", "dog", "--query", "clip=dog.wav"]) == 0
-    assert np.array_equal(
-        _read("separated/mix/dog.wav"), _read("separated/mix/clip.wav")
-    )
-    assert main([*command, "--label", "dig"]) == 2
+    plain = CaRESeparator.from_pretrained(tiny_model, "cpu")
+    queries, made_with = {"dog": plain.embed("dog.wav")}, plain.fingerprint
+    model = _class_queries(tiny_model, tmp_path / "m", queries, made_with)
+    command = ["separate", "mix.wav", "--model"]
+    assert main([*command, model, "--label", "dog", "--query", "clip=dog.wav"]) == 0
+    stems = [_read(f"separated/mix/{name}.wav") for name in ("dog", "clip")]
+    assert np.array_equal(*stems)
+    assert main([*command, model, "--label", "dig"]) == 2
     assert "no such class; known are dog" in capsys.readouterr().err
-    assert separate("mix.wav", "--label", "dog", "--overwrite") == 2
-    assert "brings no queries" in capsys.readouterr().err
-    other = _class_queries(tiny_model, tmp_path / "n", {"dog": embedding[1:]})
-    assert main([*command[:2], "--label", "dog", "--model", other, "-o", "no"]) == 2
-    assert "class queries are of another model" in capsys.readouterr().err
+    # A model without them, or with those of other weights, does not pretend.
+    stale = _class_queries(tiny_model, tmp_path / "n", queries, "0" * 16)
+    for other in (str(tiny_model), stale):
+        assert main([*command, other, "--label", "dog", "-o", "no"]) == 2
+        assert "brings no queries" in capsys.readouterr().err
+    queries = {"dog": queries["dog"][1:]}
+    broken = _class_queries(tiny_model, tmp_path / "o", queries, made_with)
+    assert main([*command, broken, "--label", "dog", "-o", "no"]) == 2
+    assert "class queries are damaged" in capsys.readouterr().err
 
 
 @pytest.fixture

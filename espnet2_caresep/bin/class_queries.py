@@ -1,0 +1,134 @@
+"""Embeds the training clips of each class: what ``caresep separate --label`` uses.
+
+The query of a class is the mean embedding of the clips that have its label. It is
+written as ``class_queries.safetensors`` beside the configuration of the model, where
+the model is looked for it; packed along, it makes a zip that knows its classes:
+
+    python -m espnet2_caresep.bin.class_queries --model exp/M --data_dir dump/raw/train
+    python -m espnet2.bin.pack enh --train_config exp/M/config.yaml ... \
+        --option exp/M/class_queries.safetensors
+
+A mean of clips is a rougher pointer than one clip that resembles the wanted sound.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from espnet2_caresep.data.command import bad_input_exits
+from espnet2_caresep.data.files import read_table, write_whole
+from espnet2_caresep.inference.package import QUERIES_NAME
+from espnet2_caresep.progress import progress
+
+logger = logging.getLogger("class_queries")
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """The options."""
+    parser = argparse.ArgumentParser(
+        description="Embed the training clips of each class",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--model", required=True, help="experiment folder or zip")
+    parser.add_argument(
+        "--data_dir", required=True, help="folder with wav.scp and labels"
+    )
+    parser.add_argument(
+        "--output", help=f"file to write (by default {QUERIES_NAME} in the folder)"
+    )
+    parser.add_argument(
+        "--max_clips", type=int, default=200, help="of a class, drawn at random"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument("--num_threads", type=int, default=1, help="CPU threads")
+    return parser
+
+
+def main(cmd: Sequence[str] | None = None) -> None:
+    """Runs the command.
+
+    Raises:
+        SystemExit: With status 2 and one line on stderr if it cannot.
+    """
+    args = get_parser().parse_args(cmd)
+    logging.basicConfig(level="INFO", format="%(message)s", stream=sys.stderr)
+    with bad_input_exits():
+        run(args)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Embeds and writes.
+
+    Raises:
+        ValueError: If the model or the data cannot be used, or a class has no clip.
+    """
+    if args.max_clips < 1 or args.num_threads < 1:
+        raise ValueError("--max_clips and --num_threads must be at least 1")
+    if args.output is None and not Path(args.model).is_dir():
+        raise ValueError("--output is needed where --model is not a folder")
+    output = Path(args.output or Path(args.model) / QUERIES_NAME)
+    audio = read_table(Path(args.data_dir) / "wav.scp")
+    labels = read_table(Path(args.data_dir) / "labels")
+
+    import torch
+    from safetensors.numpy import save
+
+    from espnet2_caresep.inference import CaRESeparator
+
+    torch.set_num_threads(args.num_threads)
+    separator = CaRESeparator.from_pretrained(args.model, "cpu")
+    if separator.labels is None:
+        raise ValueError(f"{args.model}: names no classes")
+    chosen = draw(labels, separator.labels, args.max_clips, args.seed)
+    queries = {}
+    for label in progress(list(chosen), "embed"):
+        vectors = []
+        for uid in chosen[label]:
+            try:
+                vectors.append(separator.embed(audio[uid]))
+            except (ValueError, KeyError) as error:
+                logger.warning("skipped %s: %s", uid, error)
+        if not vectors:
+            raise ValueError(f"{args.data_dir}: no clip of class {label} can be used")
+        queries[label] = np.mean(vectors, axis=0, dtype=np.float64).astype(np.float32)
+    metadata = {
+        "fingerprint": separator.fingerprint,
+        "clips": str(sum(map(len, chosen.values()))),
+    }
+    with write_whole(output) as part:
+        part.write_bytes(save(queries, metadata))
+    logger.info("%d classes -> %s", len(queries), output)
+
+
+def draw(
+    labels: dict[str, str], classes: Sequence[str], most: int, seed: int
+) -> dict[str, list[str]]:
+    """Clips of each class.
+
+    Args:
+        labels: uid -> labels separated by spaces.
+        classes: The model's labels.
+        most: Clips of a class at most.
+        seed: Of the draw.
+
+    Returns:
+        Class -> uids; classes without any clip are left out.
+    """
+    rng = np.random.default_rng(seed)
+    found: dict[str, list[str]] = {}
+    for name in classes:
+        uids = sorted(uid for uid, text in labels.items() if name in text.split())
+        if uids:
+            picked = rng.permutation(len(uids))[:most]
+            found[name] = [uids[i] for i in sorted(picked)]
+    return found
+
+
+if __name__ == "__main__":
+    main()

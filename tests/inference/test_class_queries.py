@@ -1,0 +1,60 @@
+"""Queries of classes: the mean of their clips, read by the model again."""
+
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+
+from espnet2_caresep.bin import class_queries
+from espnet2_caresep.inference import CaRESeparator
+
+
+@pytest.fixture
+def data(tmp_path, sound):
+    for i in range(4):
+        soundfile.write(tmp_path / f"{i}.wav", sound(i, 0.3)[0], 32000, "FLOAT")
+    soundfile.write(tmp_path / "4.wav", np.zeros(9000), 32000)
+    lines = [f"u{i} {tmp_path / f'{i}.wav'}\n" for i in range(5)]
+    (tmp_path / "wav.scp").write_text("".join(lines))
+    (tmp_path / "labels").write_text("u0 dog\nu1 dog bell\nu2 bell\nu3 cat\nu4 dog\n")
+    return tmp_path
+
+
+def test_means_of_the_classes(data, tiny_model, tmp_path, caplog):
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    options = ["--model", str(model), "--data_dir", str(data)]
+    class_queries.main(options)
+    separator = CaRESeparator.from_pretrained(model, "cpu")
+    vectors = [separator.embed(data / f"{i}.wav") for i in range(4)]
+    # rain has no clip, cat is no class of the model, the silent clip is skipped.
+    assert sorted(separator.class_queries) == ["bell", "dog"]
+    dog = np.mean(vectors[:2], axis=0)
+    assert np.allclose(separator.class_queries["dog"], dog, atol=1e-5)
+    bell = np.mean(vectors[1:3], axis=0)
+    assert np.allclose(separator.class_queries["bell"], bell, atol=1e-5)
+    assert "skipped u4" in caplog.text
+
+
+def test_the_draw_is_bounded_and_repeatable():
+    labels = {f"u{i}": "dog" if i % 2 else "dog bell" for i in range(50)}
+    first = class_queries.draw(labels, ["dog", "bell", "rain"], 10, 0)
+    assert {name: len(uids) for name, uids in first.items()} == {"dog": 10, "bell": 10}
+    assert first == class_queries.draw(labels, ["dog", "bell", "rain"], 10, 0)
+    assert first != class_queries.draw(labels, ["dog", "bell", "rain"], 10, 1)
+
+
+def test_bad_input_is_one_line(data, tiny_zip, tiny_model, capsys):
+    (data / "labels").write_text("u4 dog\n")
+    for model, output, reason in (
+        (tiny_zip, [], "--output is needed"),
+        (tiny_model, ["--output", str(data / "q")], "no clip of class dog"),
+        (data / "none", ["--output", str(data / "q")], "no such model"),
+    ):
+        with pytest.raises(SystemExit) as end:
+            class_queries.main(
+                ["--model", str(model), "--data_dir", str(data), *output]
+            )
+        error = capsys.readouterr().err
+        assert end.value.code == 2 and reason in error.splitlines()[-1]
+    assert not (data / "q").exists()
