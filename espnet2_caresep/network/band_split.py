@@ -89,6 +89,30 @@ class BandSplit(nn.Module):
         return (features @ dense).unflatten(-1, (num_bands, channels))
 
 
+class BandSpread(nn.Module):
+    """One value per band -> bins: each bin has the mean of its one or two bands.
+
+    Args:
+        num_bins: Bins of the one-sided spectrum, F.
+        num_bands: Bands, K.
+        sample_rate: Sampling rate in Hz.
+    """
+
+    def __init__(self, num_bins: int, num_bands: int, sample_rate: int):
+        super().__init__()
+        edges = mel_band_edges(num_bins, num_bands, sample_rate)
+        bands = [
+            [k for k in range(num_bands) if edges[k] <= f < edges[k + 2]]
+            for f in range(num_bins)
+        ]
+        pair = torch.tensor([(row[0], row[-1]) for row in bands]).T
+        self.register_buffer("bands", pair.contiguous(), persistent=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(..., K) -> (..., F)."""
+        return _mean_of_two(features, self.bands)
+
+
 class BandMerge(nn.Module):
     """Bands -> bins, the inverse of :class:`BandSplit`.
 
@@ -122,17 +146,15 @@ class BandMerge(nn.Module):
         )
         # Even bands tile the spectrum without overlap and so do odd bands, so a bin
         # lies in one or two bands: two gathers replace an overlap-add.
-        slots, bands = [[] for _ in range(num_bins)], [[] for _ in range(num_bins)]
+        slots = [[] for _ in range(num_bins)]
         base = 0
         for start, end, width in self.runs:
             for k in range(start, end):
                 for i in range(widths[k]):
                     slots[edges[k] + i].append(base + i)
-                    bands[edges[k] + i].append(k)
                 base += width
-        for name, table in (("slots", slots), ("bands", bands)):
-            pair = torch.tensor([(row[0], row[-1]) for row in table]).T
-            self.register_buffer(name, pair.contiguous(), persistent=False)
+        pair = torch.tensor([(row[0], row[-1]) for row in slots]).T
+        self.register_buffer("slots", pair.contiguous(), persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
         """Bands (B, T, K, C) -> bins (B, T, F)."""
@@ -145,12 +167,8 @@ class BandMerge(nn.Module):
             )
         ]
         out = torch.cat(out, 1).view(batch, frames, -1)
-        return self._mean_of_two(out, self.slots)
+        return _mean_of_two(out, self.slots)
 
-    def spread(self, features: Tensor) -> Tensor:
-        """One value per band (B, T, K) -> bins (B, T, F), by the same overlap."""
-        return self._mean_of_two(features, self.bands)
 
-    @staticmethod
-    def _mean_of_two(x: Tensor, pair: Tensor) -> Tensor:
-        return (x[..., pair[0]] + x[..., pair[1]]) / 2
+def _mean_of_two(x: Tensor, pair: Tensor) -> Tensor:
+    return (x[..., pair[0]] + x[..., pair[1]]) / 2

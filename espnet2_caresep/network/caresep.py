@@ -127,7 +127,7 @@ class CaRESep(HTSAT, QuerySeparator):
         pooled = query[:, : self.pooled_dim]
         bands = self.fold.unfold(self.decoder(x, skips, pooled))
         logits = self.merge(bands).float()
-        return (logits if prior is None else logits + prior[:, None]).sigmoid()
+        return (logits if prior is None else logits + prior).sigmoid()
 
     def feature_spectrum(
         self, spectrum: Tensor, query: Tensor, frames: Tensor
@@ -147,8 +147,7 @@ class CaRESep(HTSAT, QuerySeparator):
         )
         prior = hint = None
         if self.spectrum is not None:
-            mean = mean_log_power(power, frames)
-            prior, shown = self.spectrum(query_log_power, mean, self.merge)
-            hint = self.fold(shown[:, None] * valid[..., None, None])
+            prior, shown = self.spectrum(query_log_power, power, frames)
+            hint = self.fold(shown * valid[..., None, None])
         image = self.fold(self._bands(power, valid))
         return *self.encoder(image, pooled, hint), prior

@@ -85,14 +85,17 @@ class ConvUNet(nn.Module):
         query_dim: Length of the query embedding, Q.
         channels: Channels of the first level, doubled at every next one.
         levels: Levels of the encoder and of the decoder.
+        in_channels: Channels of the image, C.
     """
 
-    def __init__(self, query_dim: int, channels: int = 32, levels: int = 6):
+    def __init__(
+        self, query_dim: int, channels: int = 32, levels: int = 6, in_channels: int = 1
+    ):
         super().__init__()
         widths = [channels * 2**i for i in range(levels)]
         self.encoder = nn.ModuleList(
             QueryConvBlock(before, width, query_dim)
-            for before, width in zip([1, *widths], widths)
+            for before, width in zip([in_channels, *widths], widths)
         )
         self.bottleneck = QueryConvBlock(widths[-1], 2 * widths[-1], query_dim)
         self.decoder = nn.ModuleList(Up(width, query_dim) for width in widths[::-1])
@@ -100,8 +103,8 @@ class ConvUNet(nn.Module):
         self.final = nn.Conv2d(channels, 1, 1)
 
     def forward(self, image: Tensor, query: Tensor) -> Tensor:
-        """Image (B, H, W) of any size, query (B, Q) -> logits (B, H, W)."""
-        height, width = image.shape[1:]
+        """Image (B, C, H, W) of any size, query (B, Q) -> logits (B, H, W)."""
+        height, width = image.shape[2:]
         x, skips = self.encode(image, query)
         for up, skip in zip(self.decoder, reversed(skips)):
             x = up(x, skip, query)
@@ -113,9 +116,9 @@ class ConvUNet(nn.Module):
 
         A place of the maps stands for 2 ** levels x 2 ** levels pixels.
         """
-        height, width = image.shape[1:]
+        height, width = image.shape[2:]
         unit = 2 ** len(self.encoder)
-        x = F.pad(image, (0, -width % unit, 0, -height % unit))[:, None]
+        x = F.pad(image, (0, -width % unit, 0, -height % unit))
         skips = []
         for block in self.encoder:
             x = block(x, query)

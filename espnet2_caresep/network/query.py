@@ -10,12 +10,15 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .band_split import BandMerge, BandSplit
+from .band_split import BandSplit, BandSpread
 
 FLOOR = 1e-6  # power added before logarithms; white noise of the input's level has 1
 SHARES = (1e-4, 0.98)  # range of a share of power before its logit is taken
 START_TRUST = 0.7  # between an own clip's 1 and what suits another clip, about a half
 SHOWN_SCALE = 4.0  # logits and excesses of this size are shown as 1
+ACTIVATION_UPDATES = 5
+SILENT_WEIGHT = 1e-4  # added to weights before their logarithm
+RATIO_LIMIT = 8.0
 EXCESS = 0.3  # nepers of power, 1.3 dB: more than the spread of an own clip's spectrum
 
 
@@ -50,11 +53,13 @@ class QuerySpectrum(nn.Module):
     """The query's mean spectrum beside its embedding (ours, not the paper's).
 
     A small network compares the mean spectra of query and mixture, band by band, and
-    gives a prior of the mask that does not change in time: the share of the mixture's
-    power that the query's spectrum explains, trusted as far as the two spectra suggest.
-    A query that is the target itself deserves all trust, another clip of its class
-    less. The prior and the query's spectrum are shown to the encoder as pictures that
-    do not change in time, and the prior is added to the mask's logits.
+    gives a mask that does not change in time: the share of the mixture's power that the
+    query's spectrum explains, trusted as far as the two spectra suggest. A query that is
+    the target itself deserves all trust, another clip of its class less. This mask
+    splits the mixture's mean spectrum in two, and how much of each part a frame holds
+    (:func:`activation_ratio`) raises or lowers the mask of that frame. The result is a
+    prior: it is added to the logits of the separator's mask, and the separator is shown
+    it, beside the query's spectrum, as a picture.
 
     Args:
         num_bins: Bins of the spectrum, F.
@@ -75,7 +80,9 @@ class QuerySpectrum(nn.Module):
         dropout: float = 0.4,
     ):
         super().__init__()
+        self.num_bands = num_bands
         self.split = BandSplit(num_bins, num_bands, sample_rate)
+        self.spread = BandSpread(num_bins, num_bands, sample_rate)
         self.compare = nn.Sequential(
             nn.Linear(4 * num_bands + 2, hidden),
             nn.GELU(),
@@ -83,26 +90,29 @@ class QuerySpectrum(nn.Module):
             nn.Linear(hidden, hidden),
             nn.GELU(),
             nn.Dropout(dropout),
-            nn.Linear(hidden, 2 * num_bands),
+            nn.Linear(hidden, 2 * num_bands + 1),
         )
         nn.init.zeros_(self.compare[-1].weight)
         nn.init.zeros_(self.compare[-1].bias)
-        # The first half of the outputs is trust in the share: start from a static mask.
+        # Outputs: trust in the share and an offset, by band, and trust in the frames'
+        # activations. Start from a static mask whose frames follow their activations.
         nn.init.constant_(self.compare[-1].bias[:num_bands], START_TRUST)
+        nn.init.ones_(self.compare[-1].bias[-1:])
 
     def forward(
-        self, query: Tensor, mixture: Tensor, merge: BandMerge
+        self, query: Tensor, power: Tensor, frames: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Compares mean spectra.
+        """Compares a query's mean spectrum with a mixture.
 
         Args:
             query: (B, F) log mean power of the query.
-            mixture: (B, F) log mean power of the mixture.
-            merge: Knows which bins a band covers.
+            power: (B, T, F) power of the mixture at unit mean, zero from ``frames`` on.
+            frames: (B,) frames that count.
 
         Returns:
-            Prior logits (B, F), and what the encoder is shown, (B, K, 2).
+            Prior logits (B, T, F), and what the separator is shown, (B, T, K, 2).
         """
+        mixture = mean_log_power(power, frames)
         of_query, of_mixture = (
             _centred(self.split(x)[..., 0]) for x in (query, mixture)
         )
@@ -116,11 +126,45 @@ class QuerySpectrum(nn.Module):
             excess.mean(-1, keepdim=True),
             (excess > EXCESS).float().mean(-1, keepdim=True) * SHOWN_SCALE,
         ]
-        trust, offset = self.compare(torch.cat(bands, -1)).float().chunk(2, -1)
+        trust, offset, follow = (
+            self.compare(torch.cat(bands, -1))
+            .float()
+            .split([self.num_bands, self.num_bands, 1], -1)
+        )
         share = _share_logit(query - mixture)
-        prior = merge.spread(trust) * share + merge.spread(offset)
-        shown = self.split(prior)[..., 0] / SHOWN_SCALE
-        return prior, torch.stack([of_query, shown], -1)
+        static = self.spread(trust) * share + self.spread(offset)
+        with torch.no_grad(), torch.autocast(power.device.type, enabled=False):
+            ratio = activation_ratio(power, mixture.exp(), static.sigmoid())
+        prior = static[:, None] + (follow * ratio)[..., None]
+        of_prior = self.split(prior)[..., 0] / SHOWN_SCALE
+        return prior, torch.stack([of_query[:, None].expand_as(of_prior), of_prior], -1)
+
+
+def activation_ratio(power: Tensor, mean: Tensor, share: Tensor) -> Tensor:
+    """How much more of the target than of the rest each frame of a mixture holds.
+
+    A frame's magnitudes are taken for a sum of the target's and the rest's mean
+    spectrum. The two weights of each frame come from the multiplicative updates of
+    non-negative matrix factorisation with fixed spectra (Lee and Seung, "Algorithms for
+    non-negative matrix factorization", 2000; Kullback-Leibler divergence).
+
+    Args:
+        power: (B, T, F) power of the mixture.
+        mean: (B, F) its mean spectrum.
+        share: (B, F) part of the mean spectrum that is the target's, 0 to 1.
+
+    Returns:
+        (B, T) log of the ratio of the weights, within +-RATIO_LIMIT; 0 in silence.
+    """
+    frames = power.sqrt()
+    spectra = torch.stack([share * mean, (1 - share) * mean], 1).clamp(min=FLOOR).sqrt()
+    sums = spectra.sum(-1)[:, None]  # (B, 1, 2)
+    weights = torch.ones(*power.shape[:2], 2, device=power.device)
+    for _ in range(ACTIVATION_UPDATES):
+        quotient = frames / (weights @ spectra).clamp(min=FLOOR)
+        weights = weights * (quotient @ spectra.transpose(1, 2)) / sums
+    logs = torch.log(weights + SILENT_WEIGHT)
+    return (logs[..., 0] - logs[..., 1]).clamp(-RATIO_LIMIT, RATIO_LIMIT)
 
 
 def _centred(log_power: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from .base import (
 from .cnn14 import CNN14
 from .conv_unet import ConvUNet
 from .htsat import HTSAT
+from .query import SHOWN_SCALE, QuerySpectrum, mean_log_power
 
 
 class UNetSeparator(QuerySeparator):
@@ -35,6 +36,9 @@ class UNetSeparator(QuerySeparator):
         nyquist_flaw: Give the highest bin the logit 0, a mask of 0.5 whatever the
             query, as the public code of [4] does. It caps the clean-SDR at 43 dB for
             white noise.
+        spectrum_bands: Bands in which the query's mean spectrum is compared with the
+            mixture's (ours, :class:`~.query.QuerySpectrum`); 0: the query is its
+            embedding alone.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class UNetSeparator(QuerySeparator):
         unet_channels: int,
         unet_levels: int,
         nyquist_flaw: bool,
+        spectrum_bands: int,
     ):
         for name, value in (
             ("unet_channels", unet_channels),
@@ -62,8 +67,15 @@ class UNetSeparator(QuerySeparator):
         self.query_net = query_net
         self.query_dim = self.pooled_dim = query_net.query_dim
         self.nyquist_flaw = nyquist_flaw
-        self.norm = nn.BatchNorm1d(self.stft.num_bins)
-        self.unet = ConvUNet(self.query_dim, unet_channels, unet_levels)
+        bins = self.stft.num_bins
+        self.norm = nn.BatchNorm1d(bins)
+        self.spectrum = None
+        channels = 1
+        if spectrum_bands:
+            self.spectrum = QuerySpectrum(bins, spectrum_bands, self.sample_rate)
+            self.query_dim += bins
+            channels += 1  # the prior of the mask
+        self.unet = ConvUNet(self.pooled_dim, unet_channels, unet_levels, channels)
 
     @property
     def anchor_net(self) -> AnchorEncoder:
@@ -72,35 +84,53 @@ class UNetSeparator(QuerySeparator):
 
     def encode_anchor(self, audio: Tensor, lengths: Tensor | None = None) -> Anchor:
         """Embedding and tags of clips (B, N) of at most a segment, in one pass."""
-        return self.query_net.encode_anchor(audio, lengths)
+        anchor = self.query_net.encode_anchor(audio, lengths)
+        if self.spectrum is None:
+            return anchor
+        spectrum, frames = self._analyse(audio, lengths)
+        log_power = mean_log_power(self._power(spectrum, frames)[0], frames)
+        return anchor._replace(query=torch.cat([anchor.query, log_power], -1))
 
     def encode_anchor_spectrum(self, spectrum: Tensor, frames: Tensor) -> Anchor:
         """Like :meth:`encode_anchor`, on spectra (B, T, F) of the mixture's STFT."""
         # The query network has another window: back to the waveform.
         audio = self.stft.inverse(spectrum, (spectrum.shape[1] - 1) * self.hop_length)
         lengths = ((frames - 1) * self.hop_length).clamp(min=1)
-        return self.query_net.encode_anchor(audio, lengths)
+        return self.encode_anchor(audio, lengths)
 
     def mask(self, spectrum: Tensor, query: Tensor, frames: Tensor) -> Tensor:
         """Sigmoid mask (B, segment_frames, F) float32 of all bins, 0 to 1."""
-        logits = self.unet(self._image(*self._power(spectrum, frames)), query).float()
+        power, valid = self._power(spectrum, frames)
+        image, prior = self._image(power, valid, query, frames)
+        logits = self.unet(image, query[:, : self.pooled_dim]).float()
         if self.nyquist_flaw:
-            return F.pad(logits, (0, 1)).sigmoid()
-        return torch.cat([logits, logits[..., -1:]], -1).sigmoid()
+            logits = F.pad(logits, (0, 1))
+        else:
+            logits = torch.cat([logits, logits[..., -1:]], -1)
+        return (logits if prior is None else logits + prior).sigmoid()
 
     def feature_spectrum(
         self, spectrum: Tensor, query: Tensor, frames: Tensor
     ) -> Tensor:
         """Like :meth:`separation_feature`, on spectra (B, T, F) with valid frames."""
         power, valid = self._power(spectrum, frames)
-        maps, skips = self.unet.encode(self._image(power, valid), query)
+        image, _ = self._image(power, valid, query, frames)
+        maps, skips = self.unet.encode(image, query[:, : self.pooled_dim])
         held = valid[:, :: 2 ** len(skips)]  # rows of the maps that hold audio
         return mean_over_valid(maps.float().mean(3).transpose(1, 2), held)
 
-    def _image(self, power: Tensor, valid: Tensor) -> Tensor:
-        """Power -> normalised magnitude (B, T, F - 1) without the highest bin."""
+    def _image(
+        self, power: Tensor, valid: Tensor, query: Tensor, frames: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """What the U-Net sees, (B, C, T, F - 1): normalised magnitude without the
+        highest bin, and the prior of the mask if there is one, (B, T, F)."""
         with torch.autocast(power.device.type, enabled=False):
-            return normalise_rows(self.norm, power.sqrt(), valid)[..., :-1]
+            image = normalise_rows(self.norm, power.sqrt(), valid)
+        if self.spectrum is None:
+            return image[:, None, :, :-1], None
+        prior, _ = self.spectrum(query[:, self.pooled_dim :], power, frames)
+        shown = prior * valid[..., None] / SHOWN_SCALE
+        return torch.stack([image, shown], 1)[..., :-1], prior
 
 
 class STSEDSep(UNetSeparator):
@@ -124,6 +154,7 @@ class STSEDSep(UNetSeparator):
         unet_channels: Channels of the U-Net's first level.
         unet_levels: Levels of the U-Net.
         nyquist_flaw: Give the highest bin a mask of 0.5, as the public code of [4].
+        query_spectrum: The query carries its mean spectrum beside its embedding (ours).
         num_classes: Classes of its tagging head, C.
 
     Raises:
@@ -149,6 +180,7 @@ class STSEDSep(UNetSeparator):
         unet_channels: int = 32,
         unet_levels: int = 6,
         nyquist_flaw: bool = False,
+        query_spectrum: bool = False,
         num_classes: int = 527,
     ):
         query_net = HTSAT(
@@ -172,6 +204,7 @@ class STSEDSep(UNetSeparator):
             unet_channels=unet_channels,
             unet_levels=unet_levels,
             nyquist_flaw=nyquist_flaw,
+            spectrum_bands=num_bands if query_spectrum else 0,
         )
 
 
@@ -191,6 +224,7 @@ class PANNSep(UNetSeparator):
         unet_channels: Channels of the U-Net's first level.
         unet_levels: Levels of the U-Net.
         nyquist_flaw: Give the highest bin a mask of 0.5, as the public code of [4].
+        query_spectrum: The query carries its mean spectrum beside its embedding (ours).
         num_classes: Classes, C.
 
     Raises:
@@ -212,6 +246,7 @@ class PANNSep(UNetSeparator):
         unet_channels: int = 32,
         unet_levels: int = 6,
         nyquist_flaw: bool = False,
+        query_spectrum: bool = False,
         num_classes: int = 527,
     ):
         query_net = CNN14(
@@ -231,4 +266,5 @@ class PANNSep(UNetSeparator):
             unet_channels=unet_channels,
             unet_levels=unet_levels,
             nyquist_flaw=nyquist_flaw,
+            spectrum_bands=num_mels if query_spectrum else 0,
         )

@@ -41,7 +41,7 @@ def by_hand(net, image, query):
     def block(x, name):
         return conv(conv(x, f"{name}.convs.0"), f"{name}.convs.1")
 
-    one = block(image[:, None], "encoder.0")
+    one = block(image, "encoder.0")
     two = block(F.avg_pool2d(one, 2), "encoder.1")
     x = block(F.avg_pool2d(two, 2), "bottleneck")
     for i, skip in enumerate((two, one)):
@@ -52,8 +52,8 @@ def by_hand(net, image, query):
 
 
 def test_equals_the_network_written_out():
-    net = unet()
-    image, query = torch.randn(2, 8, 12), torch.randn(2, 6)
+    net = unet(in_channels=2)
+    image, query = torch.randn(2, 2, 8, 12), torch.randn(2, 6)
     with torch.no_grad():
         out = net(image, query)
         torch.testing.assert_close(
@@ -67,7 +67,7 @@ def test_equals_the_network_written_out():
 @pytest.mark.parametrize("size", [(1, 1), (5, 9), (16, 64), (37, 70)])
 def test_any_size_comes_back(size):
     net = unet(levels=6)
-    image, query = torch.randn(2, *size), torch.randn(2, 6)
+    image, query = torch.randn(2, 1, *size), torch.randn(2, 6)
     with torch.no_grad():
         out = net(image, query)
         assert out.shape == (2, *size)

@@ -1,20 +1,24 @@
 import torch
 
-from espnet2_caresep.network.band_split import BandMerge
 from espnet2_caresep.network.query import (
     START_TRUST,
     QueryProjection,
     QuerySpectrum,
+    activation_ratio,
     mean_log_power,
 )
 
-BINS, BANDS, RATE = 257, 24, 16000
+BINS, BANDS, RATE, FRAMES = 257, 24, 16000, 9
 
 
-def _spectrum() -> tuple[QuerySpectrum, BandMerge]:
+def _spectrum() -> QuerySpectrum:
     torch.manual_seed(0)
-    merge = BandMerge(BINS, BANDS, RATE, 4)
-    return QuerySpectrum(BINS, BANDS, RATE).eval(), merge
+    return QuerySpectrum(BINS, BANDS, RATE).eval()
+
+
+def _power(batch: int) -> torch.Tensor:
+    power = torch.randn(batch, FRAMES, BINS).square()
+    return power / power.mean((1, 2), keepdim=True)
 
 
 def test_projection_starts_silent_and_adds_the_query_to_every_token():
@@ -35,36 +39,73 @@ def test_mean_log_power_leaves_padding_out():
     torch.testing.assert_close(got, expected)
 
 
-def test_untrained_prior_is_a_tempered_static_mask():
+def test_untrained_prior_is_a_tempered_static_mask_of_frames_that_follow_their_activations():
     # Query and mixture at unit level; half of the mixture's power is the target's.
-    spectrum, merge = _spectrum()
-    query, mixture = torch.randn(2, 1, BINS)
-    prior, _ = spectrum(query, mixture, merge)
+    spectrum = _spectrum()
+    query, power, frames = torch.randn(1, BINS), _power(1), torch.tensor([FRAMES])
+    prior, _ = spectrum(query, power, frames)
+    mixture = mean_log_power(power, frames)
     share = (torch.exp(query - mixture) / 2).clamp(1e-4, 0.98)
-    torch.testing.assert_close(
-        prior.sigmoid(), torch.sigmoid(START_TRUST * torch.logit(share))
-    )
+    static = START_TRUST * torch.logit(share)
+    ratio = activation_ratio(power, mixture.exp(), static.sigmoid())
+    torch.testing.assert_close(prior, static[:, None] + ratio[..., None])
 
 
 def test_query_that_cannot_be_in_the_mixture_is_told_from_one_that_can():
     """With trained weights the prior depends on more than the share in each bin."""
-    spectrum, merge = _spectrum()
+    spectrum = _spectrum()
     torch.nn.init.normal_(spectrum.compare[-1].weight)
-    mixture = torch.zeros(1, BINS)
     own = torch.full((1, BINS), -1.0)
     other = own.clone()
     other[:, BINS // 2 :] = 4.0  # far more there than the mixture has
     low = slice(0, BINS // 4)
-    prior_own, _ = spectrum(own, mixture, merge)
-    prior_other, _ = spectrum(other, mixture, merge)
-    assert (prior_own[:, low] - prior_other[:, low]).abs().max() > 0.1
+    power, frames = torch.ones(1, FRAMES, BINS), torch.tensor([FRAMES])
+    prior_own, _ = spectrum(own, power, frames)
+    prior_other, _ = spectrum(other, power, frames)
+    assert (prior_own[..., low] - prior_other[..., low]).abs().max() > 0.1
 
 
 def test_encoder_is_shown_the_query_and_the_prior():
-    spectrum, merge = _spectrum()
-    query, mixture = torch.randn(2, 3, BINS)
-    prior, shown = spectrum(query, mixture, merge)
-    assert prior.shape == (3, BINS)
-    assert shown.shape == (3, BANDS, QuerySpectrum.hint_channels)
-    louder = spectrum(query + 1, mixture, merge)[1] - shown
-    assert (louder > 0).all()
+    spectrum = _spectrum()
+    query, power, frames = torch.randn(3, BINS), _power(3), torch.tensor([FRAMES] * 3)
+    prior, shown = spectrum(query, power, frames)
+    assert prior.shape == (3, FRAMES, BINS)
+    assert shown.shape == (3, FRAMES, BANDS, QuerySpectrum.hint_channels)
+    louder = spectrum(query + 1, power, frames)[1] - shown
+    assert (louder[..., 0] > 0).all()
+
+
+def test_activations_tell_which_sound_a_frame_holds():
+    """Two sounds in turn, each with its own spectrum: scikit-learn's factorisation with
+    the same fixed spectra is the reference."""
+    from sklearn.decomposition import non_negative_factorization
+
+    torch.manual_seed(1)
+    one, two = torch.rand(2, BINS) + 0.01
+    weights = torch.tensor([[4.0, 0.1], [0.1, 4.0], [2.0, 2.0], [1.0, 3.0]])
+    power = (weights @ torch.stack([one, two])).square()[None]
+    spectra = torch.stack([one, two]).square()
+    mean, share = spectra.sum(0)[None], (spectra[0] / spectra.sum(0))[None]
+    ratio = activation_ratio(power, mean, share)[0]
+    reference, *_ = non_negative_factorization(
+        power[0].sqrt().numpy(),
+        H=spectra.sqrt().numpy(),
+        n_components=2,
+        init="custom",
+        update_H=False,
+        solver="mu",
+        beta_loss="kullback-leibler",
+        max_iter=5,
+        tol=0,
+    )
+    expected = torch.log(torch.tensor(reference[:, 0] / reference[:, 1]))
+    torch.testing.assert_close(ratio, expected, rtol=1e-2, atol=1e-2)
+    assert ratio[0] > 0.5 and ratio[1] < -0.5
+
+
+def test_silent_frames_prefer_neither():
+    power = _power(1)
+    power[:, 5:] = 0
+    mean, share = power.mean(1), torch.full((1, BINS), 0.3)
+    ratio = activation_ratio(power, mean, share)
+    assert ratio.isfinite().all() and (ratio[:, 5:] == 0).all()
