@@ -89,6 +89,7 @@ def evaluate_set(
     folder: str | Path,
     outputs: str | Path,
     test_set: str,
+    systems: Mapping[str, Callable] = SYSTEMS,
 ) -> tuple[list[Item], list[str]]:
     """Scores a model's outputs on one test set, baselines and oracles beside them.
 
@@ -96,6 +97,7 @@ def evaluate_set(
         folder: The test set.
         outputs: ``spk1.scp`` of the model's outputs.
         test_set: ``<kind>_<query>``.
+        systems: What stands beside the model.
 
     Returns:
         The items' scores, system by system within an item, and the uids without an
@@ -123,7 +125,7 @@ def evaluate_set(
         if references:
             target = _mono(references[uid])
         outputs_of = {MODEL: _mono(estimates[uid])}
-        for name, system in SYSTEMS.items():
+        for name, system in systems.items():
             outputs_of[name] = system(mixture, query, target)
         label = labels[uid].split()[0]
         for name, estimate in outputs_of.items():

@@ -25,6 +25,17 @@ TAGGING = {
     "loss_conf.sdr_weight": None,
     "loss_conf.sdr_threshold": None,
 }
+LEFT = "extractor.network.encoder.queries,extractor.network.decoder,extractor.network.merge"
+
+
+def start(config, target="extractor.network", source="extractor.network", left=""):
+    item = f"exp/caresep_{config}/valid.mAP.best.pth:{source}:{target}"
+    return {"init_param": [item + f":{left}" * bool(left)]}
+
+
+NO_START = {"init_param": None}
+QUERY_NET = ("extractor.network.query_net",)
+QUERY_NET_2048 = start("train_care_cls_2048", *QUERY_NET, left=LEFT)
 ST_SED_SEP = {
     "extractor": "st_sed_sep",
     "extractor_conf.decoder_depths": None,
@@ -38,35 +49,71 @@ EMBEDDING = {"extractor_conf.query": "embedding"}
 PROBABILITIES = {"extractor_conf.query": "probabilities"}
 JOINT = {"mode": "cls+sep"}
 JOINT_CRITERIA = [["valid", "mixture_sdr", "max"], ["valid", "mAP", "max"]]
+SMALL_JOINT_CRITERIA = [
+    ["valid", name, "max"] for name in ("mixture_sdr", "mixture_sdr_other", "mAP")
+]
 
 # What differs from row C; None: is not set.
 FULL = {
-    "caresep_2048": D256,
-    "care_cls_768": TAGGING,
-    "care_cls_2048": {**TAGGING, **D256},
+    "caresep_2048": {**D256, **start("train_care_cls_2048")},
+    "care_cls_768": {**TAGGING, **NO_START},
+    "care_cls_2048": {**TAGGING, **D256, **NO_START},
     "care_cls_sep_768": {**JOINT, "best_model_criterion": JOINT_CRITERIA},
-    "ablation_a": {**ST_SED_SEP, **D256, **FROZEN},
-    "ablation_b": {**ST_SED_SEP, **D256},
+    "ablation_a": {**ST_SED_SEP, **D256, **FROZEN, **QUERY_NET_2048},
+    "ablation_b": {**ST_SED_SEP, **D256, **QUERY_NET_2048},
     "ablation_d": FROZEN,
-    "ablation_e": {},
-    "ablation_f": FROZEN,
-    "ablation_g": {**FROZEN, **UNSHARED},
-    "pann_cls": {**TAGGING, **CNN14, **EMBEDDING},
-    "pann_sep_527": {**CNN14, **MAE, **FROZEN, **PROBABILITIES},
-    "pann_sep_2048": {**CNN14, **MAE, **FROZEN, **EMBEDDING},
+    "ablation_e": NO_START,
+    "ablation_f": {**FROZEN, **NO_START},
+    "ablation_g": {
+        **FROZEN,
+        **UNSHARED,
+        **start("train_care_cls_768", *QUERY_NET, left=LEFT),
+    },
+    "pann_cls": {**TAGGING, **CNN14, **EMBEDDING, **NO_START},
+    "pann_sep_527": {
+        **CNN14,
+        **MAE,
+        **FROZEN,
+        **PROBABILITIES,
+        **start("train_pann_cls", *QUERY_NET, *QUERY_NET),
+    },
+    "pann_sep_2048": {
+        **CNN14,
+        **MAE,
+        **FROZEN,
+        **EMBEDDING,
+        **start("train_pann_cls", *QUERY_NET, *QUERY_NET),
+    },
 }
 SMALL_UNET = {
     **ST_SED_SEP,
     "extractor_conf.mask_dim": None,
+    "extractor_conf.query_n_fft": 1296,
     "extractor_conf.unet_channels": 4,
+    **start("cls", *QUERY_NET, left=LEFT),
+}
+SMALL_CNN14 = {
+    **CNN14,
+    **MAE,
+    **FROZEN,
+    "extractor_conf.num_bands": None,
+    "extractor_conf.mask_dim": None,
+    "extractor_conf.query_n_fft": 1296,
+    "extractor_conf.cnn_channels": 8,
+    "extractor_conf.unet_channels": 4,
+    **start("pann_cls", *QUERY_NET, *QUERY_NET),
 }
 SMALL = {
+    "c_plain": {"extractor_conf.query_spectrum": None},
+    "cls_sep": {**JOINT, "best_model_criterion": SMALL_JOINT_CRITERIA},
     "a": {**SMALL_UNET, **FROZEN},
     "b": SMALL_UNET,
     "d": FROZEN,
-    "e": {},
-    "f": FROZEN,
-    "g": {**FROZEN, **UNSHARED},
+    "e": NO_START,
+    "f": {**FROZEN, **NO_START},
+    "g": {**FROZEN, **UNSHARED, **start("cls", *QUERY_NET, left=LEFT)},
+    "pann_sep_embedding": {**SMALL_CNN14, **EMBEDDING},
+    "pann_sep_probabilities": {**SMALL_CNN14, **PROBABILITIES},
 }
 
 
@@ -102,12 +149,22 @@ def test_small_rows_differ_in_their_flags(row):
     assert differences(folder / f"{row}.yaml", folder / "c.yaml") == SMALL[row]
 
 
-def test_small_tagging_trains_the_same_network():
+def test_small_tagging_trains_the_networks_that_start_from_it():
     folder = TUNING / "debsounds_cpu"
-    one, two = (read(folder / f"{name}.yaml") for name in ("cls", "c"))
-    assert one["extractor_conf"] == two["extractor_conf"]
-    joint = differences(folder / "cls_sep.yaml", folder / "c.yaml")
-    assert set(joint) == {"mode", "best_model_criterion"}
+    for tagger, row in (("cls", "c_plain"), ("pann_cls", "pann_sep_embedding")):
+        one, two = (read(folder / f"{name}.yaml") for name in (tagger, row))
+        two["extractor_conf"].pop("query_spectrum", None)
+        assert one["extractor_conf"] == two["extractor_conf"]
+
+
+@pytest.mark.parametrize(
+    "path", sorted(TUNING.rglob("*.yaml")), ids=lambda p: f"{p.parent.name}/{p.stem}"
+)
+def test_a_configuration_starts_from_one_beside_it(path):
+    """The driver trains NAME.yaml first where the start is exp/caresep_NAME/..."""
+    for item in read(path).get("init_param", []):
+        name = item.split("/")[1].removeprefix("caresep_")
+        assert read(path.parent / f"{name}.yaml")["mode"] == "cls"
 
 
 @pytest.mark.parametrize(

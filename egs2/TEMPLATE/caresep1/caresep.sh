@@ -47,17 +47,18 @@ caresep_config=conf/train.yaml # configuration of the training
 caresep_args=           # further arguments, such as "--max_epoch 10"
 caresep_tag=            # suffix of the experiment directory (default: from the two)
 caresep_exp=            # the experiment directory itself; caresep_tag is then ignored
-pretrain_config=        # configuration of a training that comes first (tagging)
-pretrain_args=          # further arguments for it
-pretrain_model=valid.mAP.best.pth # its weights, from which the training then starts
-pretrain_param=extractor.network # the part of its weights to start from
-init_param=             # weights to start from: FILE:SOURCE_KEY:TARGET_KEY ...
+init_param=             # weights to start from: FILE:SOURCE_KEY:TARGET_KEY[:LEFT_OUT] ...
+                        # (default: those of the configuration)
+pretrain_args=          # further arguments for the training that a configuration starts from
 train_threads=          # CPU threads for training (default: all cores without a GPU, else 1)
 # Inference and scores
 inference_model=valid.mixture_sdr.best.pth # weights for stages 7 to 11
 inference_args=         # further arguments for inference
+eval_sets="mixture_own mixture_other clean_own clean_other silence_own silence_other"
+                        # what to separate: kinds of input and of query
+scoring_args=           # further arguments for scoring, such as --model_only
 inference_tag=          # suffix of the directory of outputs (default: from the two)
-gallery_items=6         # test mixtures to show
+gallery_items=6         # test mixtures to show; 0: no gallery
 # Upload
 hf_repo=                # USER/NAME on Hugging Face; log in with "hf auth login" before
 hf_license=apache-2.0   # licence of the weights
@@ -114,7 +115,6 @@ data_feats=${dumpdir}/raw
 stats_dir=${expdir}/caresep_stats_${fs}
 caresep_tag=${caresep_tag:-$(tag_of "${caresep_config}" "${caresep_args}")}
 caresep_exp=${caresep_exp:-${expdir}/caresep_${caresep_tag}}
-pretrain_exp=${expdir}/caresep_$(tag_of "${pretrain_config}" "${pretrain_args}")
 if [ -z "${inference_tag}" ]; then
     inference_tag=$(tag_of "${inference_model%.pth}" "${inference_args}")
 fi

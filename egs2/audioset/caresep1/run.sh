@@ -49,6 +49,6 @@ options=(
     --local_data_opts "--subset ${subset} ${data_opts}"
     --datadir data --list_dir data --labels data/labels.txt # stage 1 writes all of these
     --expdir "exp/${subset}"
-    --caresep_config conf/train.yaml --pretrain_config conf/train_cls.yaml
+    --caresep_config conf/train.yaml
 )
 CARESEP_INVOCATION=${invocation% } exec ./caresep.sh "${options[@]}" "${arguments[@]}"

@@ -41,11 +41,11 @@ if ${mini}; then
         --local_data_opts "--packages sonic-pi-samples,bucklespring-data
                            --labels cymbal_bell,drum,plucked,synth_fx,typing"
         --corpus "debsounds, two packages"
-        --caresep_config conf/mini.yaml --pretrain_config conf/mini_cls.yaml
+        --caresep_config conf/mini.yaml
         --gallery_items 2
     )
 else
-    options+=(--caresep_config conf/train.yaml --pretrain_config conf/train_cls.yaml)
+    options+=(--caresep_config conf/train.yaml)
 fi
 
 CARESEP_INVOCATION=${invocation% } exec ./caresep.sh "${options[@]}" "${arguments[@]}"

@@ -9,13 +9,11 @@ need_model() {
 stage_7() {
     log "Stage 7: separate and tag the test sets: ${inference_dir}"
     need_model
-    local dset query kind
+    local dset name
+    # A network that was trained to tag alone separates nothing
+    ! grep -q '^mode: cls$' "${caresep_exp}/config.yaml" || eval_sets=
     for dset in ${test_sets}; do
-        for query in own other; do
-            for kind in mixture clean silence; do
-                infer_set "${dset}_${kind}_${query}" separate
-            done
-        done
+        for name in ${eval_sets}; do infer_set "${dset}_${name}" separate; done
         infer_set "${dset}" tag
     done
 }
@@ -92,12 +90,13 @@ stage_8() {
         need "${inference_dir}/${dset}/.done/inference" 7
         mapfile -t inputs < <(ls -d "${inference_dir}/${dset}"{,_*}/.done/inference)
         mark=${output}/.done/scores
-        key=$(key_of "${gallery_items}" "${inputs[@]}")
+        key=$(key_of "${gallery_items} ${scoring_args}" "${inputs[@]}")
         if is_done "${mark}" "${key}" && [ -s "${output}/RESULTS.md" ]; then
             log "Stage 8 is done already: ${output}/RESULTS.md"
             continue
         fi
         lists=(--data_list "${list_dir}/${dset}_mixtures.tsv")
+        # shellcheck disable=SC2086 # several words are meant
         run python3 -m espnet2_caresep.bin.scoring --test_dir "${data_feats}" \
             --test_set "${dset}" --inference_dir "${inference_dir}" \
             --tags "${inference_dir}/${dset}/tags.tsv" \
@@ -105,13 +104,16 @@ stage_8() {
             --train_config "${caresep_exp}/config.yaml" \
             --model_file "${caresep_exp}/${inference_model}" \
             --data "${corpus}" "${lists[@]}" --command "${invocation}" \
-            --wall_time "$(total_seconds)" --output_dir "${output}"
-        run python3 -m espnet2_caresep.bin.gallery \
-            --test_set "${data_feats}/${dset}_mixture_other" \
-            --inference_dir "${inference_dir}/${dset}_mixture_other" \
-            --num_items "${gallery_items}" --output_dir "${output}/gallery"
+            --wall_time "$(total_seconds)" --output_dir "${output}" ${scoring_args}
+        log "Scores: ${output}/RESULTS.md"
+        if [ "${gallery_items}" -gt 0 ] && [ -d "${inference_dir}/${dset}_mixture_other" ]; then
+            run python3 -m espnet2_caresep.bin.gallery \
+                --test_set "${data_feats}/${dset}_mixture_other" \
+                --inference_dir "${inference_dir}/${dset}_mixture_other" \
+                --num_items "${gallery_items}" --output_dir "${output}/gallery"
+            log "Pictures and sounds: ${output}/gallery"
+        fi
         mark_done "${mark}" "${key}"
-        log "Scores: ${output}/RESULTS.md, pictures and sounds: ${output}/gallery"
     done
 }
 

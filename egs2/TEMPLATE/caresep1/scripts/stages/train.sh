@@ -49,7 +49,7 @@ stage_5() {
         --config "${caresep_config}" "${train_data[@]}" "${valid_data[@]}" \
         --train_shape_file "${logs}/train/keys.JOB" \
         --valid_shape_file "${logs}/valid/keys.JOB" \
-        --ngpu 0 --output_dir "${logs}/stats.JOB"
+        --init_param --ngpu 0 --output_dir "${logs}/stats.JOB" # no weights are needed
     local dirs=() n
     for ((n = 1; n <= jobs; n++)); do dirs+=(--input_dir "${logs}/stats.${n}"); done
     run python3 -m espnet2.bin.aggregate_stats_dirs --skip_sum_stats \
@@ -61,18 +61,44 @@ stage_6() {
     log "Stage 6: training"
     set_data_options
     need "${stats_dir}/.done" 5
-    local init=()
-    if [ -n "${pretrain_config}" ]; then
-        train_one "${pretrain_config}" "${pretrain_exp}" "${pretrain_args}"
-        local start=${pretrain_exp}/${pretrain_model}
-        need "${start}" 6
-        init=(--init_param "${start}:${pretrain_param}:${pretrain_param}")
-    fi
+    [ -e "${caresep_config}" ] || fail "--caresep_config ${caresep_config} is not there"
+    local items=() item start config exp
     if [ -n "${init_param}" ]; then
-        local item
-        for item in ${init_param}; do init+=(--init_param "${item}"); done
+        # shellcheck disable=SC2206 # several words are meant
+        items=(${init_param})
+    else
+        mapfile -t items < <(init_param_of "${caresep_config}")
     fi
+    local init=()
+    for item in "${items[@]}"; do
+        start=${item%%:*}
+        config=$(config_of_start "${start}")
+        if [ -n "${config}" ]; then
+            exp=${expdir}/caresep_$(tag_of "${config}" "${pretrain_args}")
+            train_one "${config}" "${exp}" "${pretrain_args}"
+            start=${exp}/${start##*/}
+        fi
+        need "${start}" 6
+        init+=("${start}:${item#*:}")
+    done
+    # All in one option: a second one would replace the first
+    [ ${#init[@]} -eq 0 ] || init=(--init_param "${init[@]}")
     train_one "${caresep_config}" "${caresep_exp}" "${caresep_args}" "${init[@]}"
+}
+
+init_param_of() { # init_param_of CONFIG: the weights that a configuration starts from
+    python3 -c 'import sys, yaml
+with open(sys.argv[1], encoding="utf-8") as file:
+    print(*(yaml.safe_load(file) or {}).get("init_param") or [], sep="\n")' "$1" | sed '/^$/d'
+}
+
+# config_of_start FILE: the weights exp/caresep_NAME/... of a configuration NAME.yaml
+# beside the one that starts from them are trained first; other files must be there
+config_of_start() {
+    [[ $1 =~ ^exp/caresep_([^/]+)/[^/]+$ ]] || return 0
+    local config
+    config=$(dirname "$(readlink -f "${caresep_config}")")/${BASH_REMATCH[1]}.yaml
+    [ ! -e "${config}" ] || echo "${config}"
 }
 
 train_one() { # train_one CONFIG EXP ARGUMENTS [--init_param ...]
