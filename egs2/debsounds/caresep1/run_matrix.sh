@@ -1,0 +1,1 @@
+../../TEMPLATE/caresep1/run_matrix.sh
