@@ -71,8 +71,10 @@ def find_models() -> list[ModelInfo]:
     """All models of this package that are at hand."""
     zoo, hub = cache_folders()
     places = [(path, "shipped", path.name) for path in shipped_models()]
-    # The zoo unpacks each zip into a folder beside it.
-    places += [(m.parent, "cached", m.parent.name) for m in zoo.glob("*/meta.yaml")]
+    for meta in zoo.glob("*/meta.yaml"):
+        # The zoo unpacks a zip beside it, into a folder that is named by a hash.
+        named = next(iter(sorted(meta.parent.glob("*.zip"))), meta.parent)
+        places.append((meta.parent, "cached", named.name))
     for meta in hub.glob("models--*/snapshots/*/meta.yaml"):
         tag = meta.parts[-4].removeprefix("models--").replace("--", "/")
         places.append((meta.parent, "cached", tag))

@@ -102,7 +102,7 @@ def test_a_zip_in_the_cache_is_used_itself(home, capsys):
     _folder(folder)
     _zip(folder / "model.zip")
     (row,) = _list(capsys)
-    assert row["path"] == str(folder / "model.zip")
+    assert (row["path"], row["name"]) == (str(folder / "model.zip"), "model.zip")
 
 
 def test_damaged_models_are_listed_as_such(home, monkeypatch, capsys):
