@@ -54,10 +54,11 @@ train_threads=          # CPU threads for training (default: all cores without a
 # Inference and scores
 inference_model=valid.mixture_sdr.best.pth # weights for stages 7 to 11
 inference_args=         # further arguments for inference
-eval_sets="mixture_own mixture_other clean_own clean_other silence_own silence_other"
-                        # what to separate: kinds of input and of query
+eval_sets=              # what to separate: some of mixture_own mixture_other clean_own
+                        # clean_other silence_own silence_other (default: all)
 scoring_args=           # further arguments for scoring, such as --model_only
 inference_tag=          # suffix of the directory of outputs (default: from the two)
+pack_dtype=float16      # precision of the packed weights: float16 or float32
 gallery_items=6         # test mixtures to show; 0: no gallery
 # Upload
 hf_repo=                # USER/NAME on Hugging Face; log in with "hf auth login" before
@@ -119,6 +120,7 @@ if [ -z "${inference_tag}" ]; then
     inference_tag=$(tag_of "${inference_model%.pth}" "${inference_args}")
 fi
 inference_dir=${caresep_exp}/inference_${inference_tag}
+eval_sets=${eval_sets:-$(echo {mixture,clean,silence}_{own,other})}
 packed_model=${caresep_exp}/${caresep_exp##*/}_${inference_model%.pth}.zip
 corpus=${corpus:-$(basename "$(dirname "${PWD}")")}
 

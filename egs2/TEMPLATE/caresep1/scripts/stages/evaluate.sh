@@ -6,14 +6,17 @@ need_model() {
     need "${caresep_exp}/${inference_model}" 6
 }
 
+# A network that was trained to tag alone separates nothing
+separates() { ! grep -q '^mode: cls$' "${caresep_exp}/config.yaml"; }
+
 stage_7() {
     log "Stage 7: separate and tag the test sets: ${inference_dir}"
     need_model
     local dset name
-    # A network that was trained to tag alone separates nothing
-    ! grep -q '^mode: cls$' "${caresep_exp}/config.yaml" || eval_sets=
     for dset in ${test_sets}; do
-        for name in ${eval_sets}; do infer_set "${dset}_${name}" separate; done
+        if separates; then
+            for name in ${eval_sets}; do infer_set "${dset}_${name}" separate; done
+        fi
         infer_set "${dset}" tag
     done
 }
@@ -122,18 +125,30 @@ stage_11() {
     need_model
     local results=${caresep_exp}/scores/RESULTS.md
     need "${results}" 8
-    local key mark=${caresep_exp}/.done/pack
-    key=$(key_of pack "${caresep_exp}/config.yaml" "${results}" \
+    local key mark=${caresep_exp}/.done/pack folder=${caresep_exp}/packed
+    local clips=${data_feats}/${train_set:-${test_sets%% *}}
+    key=$(key_of "pack ${pack_dtype}" "${caresep_exp}/config.yaml" "${results}" \
         "${caresep_exp}/${inference_model}")
     if is_done "${mark}" "${key}" && [ -s "${packed_model}" ]; then
         log "Stage 11 is done already"
         return
     fi
-    local part=${packed_model%.zip}.part.zip
-    rm -f "${part}"
-    run python3 -m espnet2.bin.pack enh --train_config "${caresep_exp}/config.yaml" \
-        --model_file "${caresep_exp}/${inference_model}" --option "${results}" \
-        --outpath "${part}" >"${caresep_exp}/pack.log" 2>&1
-    mv "${part}" "${packed_model}"
+    rm -rf "${folder}"
+    mkdir -p "${folder}"
+    cp "${caresep_exp}/config.yaml" "${results}" "${results%.md}.json" "${folder}/"
+    run python3 -m espnet2_caresep.bin.export_weights --dtype "${pack_dtype}" \
+        --model_file "${caresep_exp}/${inference_model}" --output "${folder}/${inference_model}"
+    # A query for each class goes along: caresep separate --label
+    local extra=()
+    if [ -s "${clips}/labels" ] && separates; then
+        run python3 -m espnet2_caresep.bin.class_queries --model "${folder}" \
+            --data_dir "${clips}"
+        extra=(--option "${folder}/class_queries.safetensors")
+    fi
+    run python3 -m espnet2.bin.pack enh --train_config "${folder}/config.yaml" \
+        --model_file "${folder}/${inference_model}" --option "${folder}/RESULTS.md" \
+        --option "${folder}/RESULTS.json" "${extra[@]}" \
+        --outpath "${folder}/model.zip" >"${folder}/pack.log" 2>&1
+    mv "${folder}/model.zip" "${packed_model}"
     mark_done "${mark}" "${key}"
 }
