@@ -1,0 +1,134 @@
+"""Measures what cutting a recording into segments does to the result.
+
+    python -m espnet2_caresep.bin.borders --model MODEL --query CLIP MIX
+
+prints, for several overlaps,
+
+- *blocks*: SDR in dB of the result in blocks of random lengths against the result at
+  once (infinite: the same bits),
+- *shift*: SDR of the result against that of the same recording with segments that begin
+  half a hop elsewhere, the least favourable place, without the first and last segment,
+- *seams*: roughness (mean square of the second difference) of the target within 2 ms of
+  the places where segments begin or end over its roughness everywhere, in dB more than
+  the same of the mixture (0: no trace of them),
+- *time*: seconds of work per second of audio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from espnet2_caresep.data.command import bad_input_exits
+
+NEAR = 0.002  # seconds around a border
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """The options."""
+    parser = argparse.ArgumentParser(
+        description="Measure what cutting a recording into segments does",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("mixture", metavar="MIX", help="longer than three segments")
+    parser.add_argument("--model", required=True, help="zip or experiment folder")
+    parser.add_argument("--query", required=True, help="example of a sound in it")
+    parser.add_argument(
+        "--overlap", type=float, nargs="+", default=[0.25, 0.5, 0.75, 0.9]
+    )
+    parser.add_argument("--num_threads", type=int, default=1, help="CPU threads")
+    return parser
+
+
+def main(cmd: Sequence[str] | None = None) -> None:
+    """Runs the command.
+
+    Raises:
+        SystemExit: With status 2 and one line on stderr if it cannot.
+    """
+    args = get_parser().parse_args(cmd)
+    with bad_input_exits():
+        run(args)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measures and prints a table.
+
+    Raises:
+        ValueError: If an input or the model cannot be used.
+    """
+    if args.num_threads < 1:
+        raise ValueError("--num_threads must be at least 1")
+    import torch
+
+    from espnet2_caresep.inference import CaRESeparator
+    from espnet2_caresep.inference.audio import read_audio
+
+    torch.set_num_threads(args.num_threads)
+    separator = CaRESeparator.from_pretrained(args.model, "cpu")
+    mixture = read_audio(args.mixture).mono().at(separator.sample_rate)
+    segment = separator.network.segment_samples
+    if mixture.frames <= 3 * segment:
+        raise ValueError(
+            f"{args.mixture}: has {mixture.frames / mixture.sample_rate:.1f} s, more "
+            f"than {3 * segment / mixture.sample_rate:.1f} s are needed"
+        )
+    query = separator.query(args.query)
+    print("overlap  blocks, dB  shift, dB  seams, dB  time")
+    for overlap in args.overlap:
+        separator.overlap = overlap
+        found = measure(separator, mixture.samples[0], query)
+        print("{:7.2f}  {:10.1f}  {:9.1f}  {:9.1f}  {:4.2f}".format(overlap, *found))
+        sys.stdout.flush()
+
+
+def measure(separator, mixture: np.ndarray, query) -> tuple[float, ...]:
+    """Figures of one overlap.
+
+    Args:
+        separator: A ``CaRESeparator`` with that overlap.
+        mixture: (samples,) float32 at its rate.
+        query: A ``Query``.
+
+    Returns:
+        blocks, shift and seams in dB, time.
+    """
+    from espnet2_caresep.metrics import sdr
+
+    rate, segment = separator.sample_rate, separator.network.segment_samples
+    hop = segment - int(segment * separator.overlap)
+    start = time.perf_counter()
+    whole = separator.separate(mixture, query, rate).target
+    seconds = time.perf_counter() - start
+    cuts = np.random.default_rng(0).integers(1, 2 * rate, len(mixture) // rate)
+    blocks = np.split(mixture, np.unique(np.minimum(cuts.cumsum(), len(mixture))))
+    pieces = separator.stream((b for b in blocks if len(b)), query, rate)
+    joined = np.concatenate([piece.target for piece in pieces])
+    shift = hop // 2
+    moved = separator.separate(mixture[shift:], query, rate).target
+    grid = segment, hop, round(NEAR * rate)
+    inner = slice(segment, len(mixture) - shift - segment)
+    return (
+        float(sdr(whole, joined)),
+        float(sdr(whole[shift:][inner], moved[inner])),
+        10 * np.log10(_seams(whole, *grid) / _seams(mixture, *grid)),
+        seconds * rate / len(mixture),
+    )
+
+
+def _seams(audio: np.ndarray, segment: int, hop: int, near: int) -> float:
+    """Roughness near the borders of segments over roughness everywhere."""
+    rough = np.square(np.diff(audio.astype(np.float64), 2)) + 1e-30
+    starts = np.arange(hop, len(audio) - segment, hop)
+    at_border = np.zeros(len(rough), bool)
+    for border in (*starts, *(starts[:-1] + segment)):
+        at_border[max(0, border - near) : border + near] = True
+    return float(rough[at_border].mean() / rough.mean())
+
+
+if __name__ == "__main__":
+    main()
