@@ -61,11 +61,6 @@ def test_a_wrong_option_is_one_line_and_status_2(run, arguments, words):
     assert error.count("\n") == 1
 
 
-def test_stages_that_are_not_provided_say_so(run):
-    text = run("--stage", "9", "--stop_stage", "10").stdout
-    assert "not provided yet" in text
-
-
 def test_stage_13_asks_where_to_upload(run):
     error = run("--stage", "13", "--skip_upload_hf", "false", status=2).stderr
     assert error.endswith("error: --hf_repo USER/NAME says where to upload\n")

@@ -60,6 +60,13 @@ scoring_args=           # further arguments for scoring, such as --model_only
 inference_tag=          # suffix of the directory of outputs (default: from the two)
 pack_dtype=float16      # precision of the packed weights: float16 or float32
 gallery_items=6         # test mixtures to show; 0: no gallery
+# Speech recognition
+score_with_asr=false    # run stages 9 and 10
+asr_model=              # recogniser: tag, zip or folder (default: a small one is trained)
+asr_args=               # arguments of its search, such as "--beam_size 5"
+asr_snrs="0 -5"         # of the mixtures with speech in dB
+asr_observations="0.1 0.2 0.3 0.5 1" # shares of the mixture added to what was separated
+asr_exclude="speech scream" # labels of test clips that are no noise to speech
 # Upload
 hf_repo=                # USER/NAME on Hugging Face; log in with "hf auth login" before
 hf_license=apache-2.0   # licence of the weights
@@ -72,8 +79,8 @@ Usage: $0 [--option value]...
 
 Stages: 1 data preparation, 2 (speed perturbation: not used), 3 format and mix,
 4 length filter, 5 statistics, 6 training, 7 inference, 8 scores and gallery,
-9 and 10 (speech recognition: not provided yet), 11 pack, 12 (Zenodo: not used),
-13 upload to Hugging Face.
+9 speech recognition and 10 word error rates (both with --score_with_asr true),
+11 pack, 12 (Zenodo: not used), 13 upload to Hugging Face.
 
 Options [default]:
 END
@@ -146,13 +153,11 @@ trap end_children EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-for name in data train evaluate upload; do
+for name in data train evaluate asr upload; do
     # shellcheck disable=SC1090
     . "${scripts}/stages/${name}.sh"
 done
 
-stage_9() { log "Stage 9: speech recognition is not provided yet"; }
-stage_10() { log "Stage 10: word error rates are not provided yet"; }
 stage_12() { log "Stage 12: upload to Zenodo is not used"; }
 
 is_skipped() { # is_skipped STAGE
@@ -162,7 +167,8 @@ is_skipped() { # is_skipped STAGE
     case $1 in
         [1-5]) "${skip_data_prep}" ;;
         6) "${skip_train}" ;;
-        7 | 8 | 9 | 10) "${skip_eval}" ;;
+        7 | 8) "${skip_eval}" ;;
+        9 | 10) "${skip_eval}" || ! "${score_with_asr}" ;;
         11) "${skip_packing}" ;;
         12) "${skip_upload}" ;;
         13) "${skip_upload_hf}" ;;
