@@ -69,7 +69,9 @@ def run(args: argparse.Namespace) -> int:
 def _checks(args: argparse.Namespace) -> Iterator[Check]:
     version = _version("espnet2_caresep")
     yield Check("caresep", "ok" if version else "fail", version or "is not installed")
-    yield Check("python", "ok", f"{platform.python_version()}, {platform.platform()}")
+    system = (platform.system(), platform.machine(), *platform.libc_ver())
+    text = f"{platform.python_version()}, {' '.join(part for part in system if part)}"
+    yield Check("python", "ok", text)
     for package in PACKAGES:
         found = _version(package)
         yield Check(package, "ok" if found else "fail", found or "is not installed")
@@ -141,7 +143,8 @@ def _models() -> Iterator[Check]:
 def _devices() -> Iterator[Check]:
     import torch
 
-    yield Check("cpu", "ok", f"{torch.get_num_threads()} threads")
+    threads = torch.get_num_threads()
+    yield Check("cpu", "ok", "1 thread" if threads == 1 else f"{threads} threads")
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
         memory = properties.total_memory / 2**30
