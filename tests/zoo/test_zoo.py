@@ -3,9 +3,11 @@
 import functools
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
+import zipfile
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -156,6 +158,25 @@ def test_the_card_says_what_was_measured(reached, arguments, experiment):
     # Again: new content replaces the old, as one more commit.
     upload.main([*arguments, "--hf_repo", "somebody/tiny", "--license", "mit"])
     assert reached.card("somebody/tiny")["license"] == "mit"
+
+
+def test_scores_that_were_packed_along_are_those_of_the_weights(
+    arguments, packed, experiment, tmp_path, capsys
+):
+    """Stage 11 may round weights after they were scored."""
+    results = json.loads((experiment / "scores/RESULTS.json").read_text())
+    results["about"]["weights"] = "full.pth, SHA-256 0123456789abcdef"
+    scored = tmp_path / "RESULTS.json"
+    scored.write_text(json.dumps(results))
+    model = Path(shutil.copy(packed, tmp_path / "rounded.zip"))
+    with zipfile.ZipFile(model, "a") as archive:
+        archive.write(scored, "exp/caresep_tiny/packed/RESULTS.json")
+    arguments += ["--packed_model", str(model), "--results", str(scored)]
+    upload.main(arguments)
+    assert "0123456789abcdef" in (tmp_path / "hf_repo/README.md").read_text()
+    results["systems"]["model"]["mixture_own/sdr"]["mean"] = 99
+    scored.write_text(json.dumps(results))
+    assert "scores other weights" in complaint(capsys, arguments)
 
 
 def test_without_a_repository_the_folder_is_all(arguments, tmp_path):
