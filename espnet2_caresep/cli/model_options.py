@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 
@@ -57,6 +58,22 @@ def load_separator(args: argparse.Namespace):
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     return CaRESeparator.from_pretrained(source, args.device)
+
+
+def warn_of_untrained_tags(args: argparse.Namespace) -> None:
+    """Says so if the chosen model was trained to separate and not to tag."""
+    from espnet2_caresep.inference.package import open_package
+    from espnet2_caresep.inference.zoo import fetch_model
+
+    source = Path(chosen_model(args))
+    if not source.exists():
+        source = fetch_model(str(source))  # in the cache by now
+    if open_package(source).config.get("mode") == "sep":
+        print(
+            f"caresep {args.command}: warning: {source}: was trained to separate, not "
+            "to tag; its labels mean little",
+            file=sys.stderr,
+        )
 
 
 def at_least_one(given: str) -> int:

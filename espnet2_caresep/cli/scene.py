@@ -6,7 +6,11 @@ import argparse
 from pathlib import Path
 
 from espnet2_caresep.cli.event_options import add_event_options, event_values
-from espnet2_caresep.cli.model_options import add_model_options, load_separator
+from espnet2_caresep.cli.model_options import (
+    add_model_options,
+    load_separator,
+    warn_of_untrained_tags,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
     check_folder(folder, args.overwrite)
     mixture = read_recording(args.file)
     separator = load_separator(args)
+    warn_of_untrained_tags(args)
 
     from espnet2_caresep.inference.scene import separate_scene
 

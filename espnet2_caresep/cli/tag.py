@@ -9,7 +9,11 @@ from pathlib import Path
 from espnet2_caresep.cli.errors import one_line
 from espnet2_caresep.cli.event_options import add_event_options, event_values
 from espnet2_caresep.cli.inputs import Track, find_tracks
-from espnet2_caresep.cli.model_options import add_model_options, load_separator
+from espnet2_caresep.cli.model_options import (
+    add_model_options,
+    load_separator,
+    warn_of_untrained_tags,
+)
 
 FORMATS = {  # name -> how the file of a recording's tags ends
     "text": ".tags.txt",
@@ -65,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
     if not tracks:
         return 2
     separator = load_separator(args)
+    warn_of_untrained_tags(args)
 
     from espnet2_caresep.data.files import write_whole
     from espnet2_caresep.inference.tag_formats import tag_file

@@ -225,7 +225,7 @@ def read_bank(name_or_path: str | Path) -> Bank:
             if metadata.get("format") != FORMAT:
                 raise BankError(f"{path}: is not a query bank")
             embeddings = file.get_tensor("embeddings")
-        sources = tuple(Source(**entry) for entry in json.loads(metadata["sources"]))
+        sources = tuple(_source(entry) for entry in json.loads(metadata["sources"]))
         bank = Bank(
             metadata["name"],
             metadata["fingerprint"],
@@ -245,6 +245,7 @@ def read_bank(name_or_path: str | Path) -> Bank:
         or not 1 <= bank.pooled <= shape[1]
         or not np.isfinite(embeddings).all()
         or not sources
+        or not (bank.name + bank.fingerprint).isprintable()
     ):
         raise BankError(f"{path}: is damaged (its clips and embeddings do not fit)")
     return bank
@@ -270,6 +271,17 @@ def load_bank(name_or_path: str | Path, fingerprint: str) -> Bank:
             f"one is {fingerprint}); make it again with this model"
         )
     return bank
+
+
+def _source(entry: dict) -> Source:
+    """A clip as the file describes it, which may come from a stranger."""
+    source = Source(**entry)
+    texts = (source.file, source.sha256)
+    if not all(isinstance(text, str) and text.isprintable() for text in texts):
+        raise ValueError("a clip has no name")
+    if not isinstance(source.seconds, (int, float)) or not 0 < source.seconds < 1e9:
+        raise ValueError("a clip has no length")
+    return source
 
 
 def _one_line(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -161,6 +162,17 @@ def test_formats_are_read_back_by_others():
     assert starts.tolist() == [0.32, 0.64] and ends.tolist() == [1.28, 3.5]
     assert as_audacity(TAGS).splitlines()[0].split("\t")[2] == "dog, bark 0.95"
     assert "dog, bark  0.90" in as_text(TAGS) and "0.64 s -     3.50 s" in as_text(TAGS)
+
+
+def test_a_model_that_never_learned_to_tag_says_so(clips, tiny_model, capsys):
+    assert _tag(clips, tiny_model, "b.flac") == 0
+    assert capsys.readouterr().err == ""
+    folder = clips / "model"
+    shutil.copytree(tiny_model, folder)
+    config = folder / "config.yaml"
+    config.write_text(config.read_text() + "mode: sep\n")
+    assert _tag(clips, folder, "b.flac") == 0
+    assert "was trained to separate, not to tag" in capsys.readouterr().err
 
 
 def test_text_says_what_was_most_likely():

@@ -130,5 +130,18 @@ def test_what_is_no_bank_is_refused(tmp_path):
     path.write_bytes(whole.replace(b'\\"seconds\\"', b'\\"minutes\\"'))
     with pytest.raises(BankError, match="is damaged"):
         read_bank(path)
+    for old, new in (
+        (b"1.5}", b"NaN}"),
+        (b'\\"1.wav\\"', b'\\"\\\\u001b\\"'),
+        (b'\\"seconds\\": 1.5', b'\\"seconds\\": \\"\\" '),
+        (b'[{\\"file', b'[0,\\"fil'),
+    ):
+        assert old in whole
+        header = whole.replace(old, new)
+        size = int.from_bytes(whole[:8], "little") + len(header) - len(whole)
+        path.write_bytes(size.to_bytes(8, "little") + header[8:])
+        with pytest.raises(BankError, match="is damaged") as caught:
+            read_bank(path)
+        assert "\n" not in str(caught.value)
     with pytest.raises(BankError, match="cannot be written"):
         save_bank(path / "below.safetensors", _bank([[1, 2]]))
