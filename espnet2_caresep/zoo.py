@@ -1,4 +1,8 @@
-"""Models of the ESPnet model zoo: a zip, a URL or a tag -> files."""
+"""Models of the ESPnet model zoo for ESPnet's own classes: zip, URL or tag -> arguments.
+
+Our own models are read where they lie (:mod:`espnet2_caresep.inference.package`); a
+recogniser's class wants its files unpacked, and their names in its configuration.
+"""
 
 from __future__ import annotations
 

@@ -21,7 +21,6 @@ import yaml
 
 from espnet2_caresep.data.command import bad_input_exits
 from espnet2_caresep.data.files import write_whole
-from espnet2_caresep.zoo import fetch
 
 PREFIX = "enh_model.separator."
 
@@ -72,17 +71,13 @@ def bind(
 
     from espnet2_caresep.inference import CaRESeparator
     from espnet2_caresep.inference.checkpoint import read_config
+    from espnet2_caresep.inference.package import open_package
+    from espnet2_caresep.inference.zoo import fetch_model
 
     config = read_config(config_file)
-    if Path(model).is_dir():
-        trained = read_config(Path(model) / "config.yaml")
-        separator = CaRESeparator.from_pretrained(model, "cpu")
-    else:
-        files = fetch(model)
-        trained = read_config(files["train_config"])
-        separator = CaRESeparator.from_files(
-            files["train_config"], files["model_file"], "cpu"
-        )
+    path = Path(model) if Path(model).exists() else fetch_model(model)
+    trained = open_package(path).config
+    separator = CaRESeparator.from_pretrained(path, "cpu")
     embeddings = [torch.from_numpy(separator.embed(query)) for query in queries]
     weights = {
         f"{PREFIX}network.{name}": value

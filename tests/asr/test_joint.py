@@ -80,6 +80,18 @@ def test_both_tables_of_espnet_know_the_separator():
         assert table.get_class("caresep") is QueryBoundSeparator
 
 
+def test_a_packed_model_is_bound_like_its_folder(bound, tiny_zip, speech, tmp_path):
+    query = str(speech / "item0_spk1.wav")
+    config = str(bound / "joint.yaml")
+    bind_query.bind(str(tiny_zip), [query, query], config, tmp_path)
+    wanted = torch.load(bound / "separator.pth")
+    for key, value in torch.load(tmp_path / "separator.pth").items():
+        torch.testing.assert_close(value, wanted[key], msg=key)
+    paths = [folder / "train.yaml" for folder in (bound, tmp_path)]
+    one, other = (yaml.safe_load(path.read_text()) for path in paths)
+    assert one["enh_separator_conf"] == other["enh_separator_conf"]
+
+
 def test_it_separates_as_the_trained_model_does(bound, tiny_model, speech):
     separator = build(bound).enh_model.eval().separator
     query = speech / "item0_spk1.wav"

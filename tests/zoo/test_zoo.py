@@ -127,10 +127,14 @@ def test_stage_13_uploads_what_a_tag_then_loads(
     assert {"README.md", "meta.yaml", "RESULTS.json"} < set(files)
     assert len(reached.stored) == 1, "the weights, as a large file"
 
+    by_tag = CaRESeparator.from_pretrained("somebody/tiny", "cpu")
+    assert by_tag.labels == ["bell", "dog", "rain"]
     cache = tmp_path / "cache"
     assert_same(fetch("somebody/tiny", cache), experiment, sound)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     assert_same(fetch("somebody/tiny", cache), experiment, sound)
+    again = CaRESeparator.from_pretrained("somebody/tiny", "cpu")
+    assert again.fingerprint == by_tag.fingerprint
 
 
 def test_the_card_says_what_was_measured(reached, arguments, experiment):
