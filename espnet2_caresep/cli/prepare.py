@@ -117,12 +117,20 @@ def load(
     from espnet2_caresep.inference.separator import CaRESeparator
 
     if args.threads is not None or args.jobs > 1:
-        threads = args.threads or len(os.sched_getaffinity(0))
+        # Not torch's own number: OMP_NUM_THREADS may have set that to 1.
+        threads = args.threads or _cores()
         torch.set_num_threads(max(1, threads // args.jobs))
     separator = CaRESeparator.from_pretrained(
         chosen_model(args), args.device, overlap=args.overlap
     )
     return separator, {spec.name: _embed(separator, spec, args) for spec in specs}
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # only Linux says which of the cores are ours
+        return os.cpu_count() or 1
 
 
 def _job(plan: Plan, args: argparse.Namespace) -> Job:

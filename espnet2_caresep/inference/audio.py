@@ -116,6 +116,11 @@ def to_audio(source, sample_rate: int | None = None, name: str = "audio") -> Aud
     return opened if isinstance(opened, Audio) else read_audio(opened.path)
 
 
+def array_shape(channels: int, frames: int) -> tuple[int, ...]:
+    """Shape in which a file's audio is returned: (samples,) if it is mono."""
+    return (channels, frames) if channels > 1 else (frames,)
+
+
 def write_audio(
     path: str | Path,
     samples: np.ndarray,

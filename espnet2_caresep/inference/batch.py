@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from espnet2_caresep.inference.audio import Audio, to_audio
+from espnet2_caresep.inference.audio import Audio, array_shape, to_audio
 from espnet2_caresep.inference.resampling import resample
 from espnet2_caresep.inference.results import Query, Separation
+from espnet2_caresep.inference.stream import separate_whole
 
 
 def separate_batch(
@@ -28,7 +29,10 @@ def separate_batch(
     items = [to_audio(mix, sample_rate, "mixture") for mix in mixtures]
     rate = query_sample_rate or sample_rate
     wanted = [separator.query(query, rate) for query in queries]
-    shapes = [_shape(mix, item) for mix, item in zip(mixtures, items)]
+    shapes = [
+        getattr(mix, "shape", None) or array_shape(item.channels, item.frames)
+        for mix, item in zip(mixtures, items)
+    ]
     targets = _short_targets(separator, items, wanted)
     results = []
     for item, query, shape, target in zip(items, wanted, shapes, targets):
@@ -36,17 +40,14 @@ def separate_batch(
             [query], item.sample_rate, item.channels, name=item.name
         )
         if target is None:
-            blocks = [stream.push(block) for block in item.blocks()]
-            blocks = [block for block in (*blocks, stream.finish()) if block]
+            whole = separate_whole(stream, item.blocks())
         else:
-            blocks = [stream.split(item.samples, target)]
-        stems = np.concatenate([block.stems[0] for block in blocks], 1)
-        residual = np.concatenate([block.residual for block in blocks], 1)
+            whole = stream.split(item.samples, target)
         (share,) = stream.meter.shares_db()
         results.append(
             Separation(
-                stems.reshape(shape),
-                residual.reshape(shape),
+                whole.stems[0].reshape(shape),
+                whole.residual.reshape(shape),
                 item.sample_rate,
                 separator.presence_rule.score(share),
             )
@@ -84,10 +85,3 @@ def _short_targets(
         rate = items[number].sample_rate
         targets[number] = resample(np.stack(channels), network.sample_rate, rate)
     return targets
-
-
-def _shape(mix, item: Audio) -> tuple[int, ...]:
-    given = getattr(mix, "shape", None)
-    if given is not None:
-        return tuple(given)
-    return item.samples.shape if item.channels > 1 else (item.frames,)

@@ -18,11 +18,12 @@ from espnet2_caresep.inference.stream import Block
 class Scratch:
     """Stems and residual on disk, in a file that has no name and so leaves no trace."""
 
-    def __init__(self, file: IO[bytes], residual: bool):
+    def __init__(self, file: IO[bytes], folder: Path, residual: bool):
         self.residual = residual
         self.samples = 0
         self.peaks: np.ndarray | float = 0.0
         self._file = file
+        self._folder = folder
         self._energy: np.ndarray | float = 0.0
         self._channels = 1
         self._shapes: list[tuple[int, ...]] = []
@@ -42,7 +43,7 @@ class Scratch:
                 left = left[self._file.write(left) :]
         except OSError as error:
             raise AudioError(
-                f"the outputs cannot be written ({error.strerror})"
+                f"{self._folder}: cannot be written ({error.strerror})"
             ) from error
 
     def blocks(self) -> Iterator[np.ndarray]:
@@ -77,7 +78,7 @@ def open_scratch(folder: Path, residual: bool) -> Iterator[Scratch]:
             raise AudioError(
                 f"{folder}: cannot be written ({error.strerror})"
             ) from error
-        yield Scratch(file, residual)
+        yield Scratch(file, folder, residual)
 
 
 @contextmanager

@@ -9,9 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from espnet2_caresep.inference import listening
-from espnet2_caresep.inference.audio import open_audio
-from espnet2_caresep.inference.audio_reader import AudioError
+from espnet2_caresep.inference.audio import array_shape, open_audio
 from espnet2_caresep.inference.batch import separate_batch
 from espnet2_caresep.inference.checkpoint import (
     Checkpoint,
@@ -19,18 +17,23 @@ from espnet2_caresep.inference.checkpoint import (
     load_files,
 )
 from espnet2_caresep.inference.device import choose_device
+from espnet2_caresep.inference.listener import Listener
 from espnet2_caresep.inference.results import (
     Query,
     Separation,
     Stems,
     StreamBlock,
-    Tags,
 )
 from espnet2_caresep.inference.segments import separate_segments
-from espnet2_caresep.inference.stream import Block, Inside, SeparationStream
+from espnet2_caresep.inference.stream import (
+    Inside,
+    SeparationStream,
+    separate_blocks,
+    separate_whole,
+)
 
 
-class CaRESeparator:
+class CaRESeparator(Listener):
     """A trained CaRE-SEP model for audio of any rate, channel count and length.
 
     Audio is a path, or a float array or tensor (samples,) or (channels, samples) with
@@ -63,9 +66,8 @@ class CaRESeparator:
         overlap: float = 0.25,
         batch_size: int = 4,
     ):
-        self.device = choose_device(device)
-        self.network = checkpoint.network.to(self.device)
-        self.labels = checkpoint.labels
+        device = choose_device(device)
+        super().__init__(checkpoint.network.to(device), device, checkpoint.labels)
         self.fingerprint = checkpoint.fingerprint
         self.presence_rule = checkpoint.presence_rule
         self.class_queries = checkpoint.class_queries
@@ -96,11 +98,6 @@ class CaRESeparator:
     ) -> CaRESeparator:
         """Loads a training configuration and a weights file; else as above."""
         return cls(load_files(config_file, model_file), device)
-
-    @property
-    def sample_rate(self) -> int:
-        """The network's rate in Hz."""
-        return self.network.sample_rate
 
     def separate(
         self,
@@ -171,15 +168,13 @@ class CaRESeparator:
         stream = self.open_stream(
             wanted, mixture.sample_rate, mixture.channels, partition, mixture.name
         )
-        blocks = list(_run(stream, mixture.blocks()))
-        stems = np.concatenate([block.stems for block in blocks], -1)
-        residual = np.concatenate([block.residual for block in blocks], -1)
+        whole = separate_whole(stream, mixture.blocks())
         if shape is None:
-            shape = residual.shape if len(residual) > 1 else residual[0].shape
+            shape = array_shape(mixture.channels, whole.residual.shape[1])
         scores = map(self.presence_rule.score, stream.meter.shares_db())
         return Stems(
-            {name: stem.reshape(shape) for name, stem in zip(queries, stems)},
-            residual.reshape(shape),
+            {name: stem.reshape(shape) for name, stem in zip(queries, whole.stems)},
+            whole.residual.reshape(shape),
             mixture.sample_rate,
             dict(zip(queries, scores)),
         )
@@ -239,26 +234,8 @@ class CaRESeparator:
         Raises:
             ValueError: As :meth:`separate`, or if the number of channels changes.
         """
-        wanted = [self.query(query, query_sample_rate or sample_rate)]
-        stream, flat = None, False
-        for block in blocks:
-            if np.shape(block)[-1:] == (0,):
-                continue
-            flat = np.ndim(block) == 1
-            audio = open_audio(block, sample_rate, "mixture")
-            if stream is None:
-                stream = self.open_stream(wanted, sample_rate, audio.channels)
-            if audio.channels != stream.channels:
-                raise AudioError(
-                    f"mixture: a block has {audio.channels} channels, the first one "
-                    f"had {stream.channels}"
-                )
-            done = stream.push(audio.samples)
-            if done is not None:
-                yield _as_given(done, flat)
-        if stream is None:
-            raise AudioError("mixture: is empty")
-        yield _as_given(stream.finish(), flat)
+        wanted = self.query(query, query_sample_rate or sample_rate)
+        return separate_blocks(self, blocks, wanted, sample_rate)
 
     def open_stream(
         self,
@@ -311,79 +288,3 @@ class CaRESeparator:
             self.overlap,
         )
         return SeparationStream(inside, sample_rate, channels, name)
-
-    @torch.inference_mode()
-    def embed(
-        self,
-        audio,
-        sample_rate: int | None = None,
-        start: float = 0.0,
-        end: float | None = None,
-    ) -> np.ndarray:
-        """Query embedding of a clip of any length, downmixed to mono.
-
-        Args:
-            audio: Path, array or tensor.
-            sample_rate: Rate of an array in Hz.
-            start: Seconds at which the example begins in the clip.
-            end: Seconds at which it ends; by default the clip's end.
-
-        Returns:
-            (query_dim,) float32.
-
-        Raises:
-            ValueError: As :meth:`separate` for a query.
-        """
-        clip = open_audio(audio, sample_rate, "query")
-        vector = listening.embed(self.network, clip, self.device, start, end)
-        return vector.cpu().numpy()
-
-    def query(self, examples, sample_rate: int | None = None) -> Query:
-        """Embeds one example of a sound, or several and takes the mean.
-
-        Args:
-            examples: Path, array or tensor; a list or tuple of those; or a
-                :class:`Query`, which is returned.
-            sample_rate: Rate of arrays in Hz.
-
-        Raises:
-            ValueError: As :meth:`separate` for a query, or if the list is empty.
-        """
-        if isinstance(examples, Query):
-            return examples
-        if not isinstance(examples, (list, tuple)):
-            examples = [examples]
-        if not examples:
-            raise AudioError("query: there is no example")
-        vectors = [self.embed(example, sample_rate) for example in examples]
-        return Query(np.mean(vectors, axis=0, dtype=np.float32))
-
-    @torch.inference_mode()
-    def tag(self, audio, sample_rate: int | None = None) -> Tags:
-        """Names what sounds in a clip of any length, downmixed to mono.
-
-        Args:
-            audio: Path, array or tensor.
-            sample_rate: Rate of an array in Hz.
-
-        Returns:
-            Probabilities of the clip and over time.
-
-        Raises:
-            ValueError: If it cannot be read, is empty, too short or not finite.
-        """
-        clip = open_audio(audio, sample_rate, "audio")
-        return listening.tag(self.network, clip, self.device, self.labels)
-
-
-def _run(stream: SeparationStream, blocks: Iterable[np.ndarray]) -> Iterator[Block]:
-    for block in blocks:
-        done = stream.push(block)
-        if done is not None:
-            yield done
-    yield stream.finish()
-
-
-def _as_given(block: Block, flat: bool) -> StreamBlock:
-    target, residual = block.stems[0], block.residual
-    return StreamBlock(*((target[0], residual[0]) if flat else (target, residual)))

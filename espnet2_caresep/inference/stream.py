@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from espnet2_caresep.inference.audio import open_audio
 from espnet2_caresep.inference.audio_reader import AudioError
 from espnet2_caresep.inference.overlap_add import OverlapAdd
 from espnet2_caresep.inference.partition import split_exactly
 from espnet2_caresep.inference.presence import PresenceMeter
 from espnet2_caresep.inference.resampling import Resampler, fit_length
+from espnet2_caresep.inference.results import Query, StreamBlock
 
 
 @dataclass(frozen=True)
@@ -155,3 +157,43 @@ class SeparationStream:
 
 def _array(audio: Tensor) -> np.ndarray:
     return audio.cpu().numpy()
+
+
+def separate_whole(stream: SeparationStream, blocks: Iterable[np.ndarray]) -> Block:
+    """Runs a mixture through a stream and joins what comes out."""
+    done = [stream.push(block) for block in blocks]
+    done = [block for block in (*done, stream.finish()) if block is not None]
+    return Block(
+        np.concatenate([block.stems for block in done], -1),
+        np.concatenate([block.residual for block in done], -1),
+    )
+
+
+def separate_blocks(
+    separator, blocks: Iterable, query: Query, sample_rate: int
+) -> Iterator[StreamBlock]:
+    """See ``CaRESeparator.stream``."""
+    stream, flat = None, False
+    for block in blocks:
+        if np.shape(block)[-1:] == (0,):
+            continue
+        flat = np.ndim(block) == 1
+        audio = open_audio(block, sample_rate, "mixture")
+        if stream is None:
+            stream = separator.open_stream([query], sample_rate, audio.channels)
+        if audio.channels != stream.channels:
+            raise AudioError(
+                f"mixture: a block has {audio.channels} channels, the first one had "
+                f"{stream.channels}"
+            )
+        done = stream.push(audio.samples)
+        if done is not None:
+            yield _as_given(done, flat)
+    if stream is None:
+        raise AudioError("mixture: is empty")
+    yield _as_given(stream.finish(), flat)
+
+
+def _as_given(block: Block, flat: bool) -> StreamBlock:
+    target, residual = block.stems[0], block.residual
+    return StreamBlock(*((target[0], residual[0]) if flat else (target, residual)))
