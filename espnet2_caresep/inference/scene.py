@@ -1,20 +1,21 @@
 """A recording taken apart: every event separated, with its own span as the query.
 
 Time is cut at the borders of all events, so that in each piece the same events sound.
-In a piece the events that sound share the mixture: their masks are scaled where they
-sum to more than one. Neighbouring pieces are cross-faded, which also fades each event
-in and out. Events of one label are one stem, and stems and residual are the mixture.
+Where an event sounds alone, the piece is at once mixture and query: the model takes
+what the query holds, so nearly all of it becomes the event, and pieces are no longer
+than a segment because a query that fits the moment does so best. Where several events
+sound, they share the mixture: their masks are scaled where they sum to more than one.
+There each event's query is the longest part of its span in which it sounds alone, if
+there is one of half a second, else the whole span, which then also holds the others.
 
-An event's own span is the best query that there is without another recording, but it
-also holds what sounds at the same time. So the longest part of the span in which the
-event sounds alone is taken, if there is one of half a second.
+Neighbouring pieces are cross-faded, which also fades each event in and out. Events of
+one label are one stem, and stems and residual are the mixture.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -27,27 +28,14 @@ from espnet2_caresep.inference.events import (
 )
 from espnet2_caresep.inference.partition import split_exactly
 from espnet2_caresep.inference.presence import QUIET
+from espnet2_caresep.inference.scene_pieces import Piece, cut_at_borders, split_alone
 from espnet2_caresep.progress import progress
 
 FADE = 0.16  # seconds of a cross-fade, half a frame of the tagging head at 32 kHz
+MARGIN = FADE  # seconds around a piece in which one event sounds
 ALONE = 0.5  # seconds from which a part of a span serves as the query
 SHORTEST = 0.1  # seconds of a query
 BLOCK = 2**20  # samples that are rounded at once, in float64
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A stretch of time in which the same events sound.
-
-    Attributes:
-        start: Seconds.
-        end: Seconds.
-        events: Indices of the events; none in a pause.
-    """
-
-    start: float
-    end: float
-    events: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -160,65 +148,46 @@ def _separate_events(
 ) -> np.ndarray:
     """Stems (labels, channels, samples) float32, not yet rounded."""
     stems = np.zeros((len(labels), *mixture.samples.shape), np.float32)
-    pieces = cut_at_borders(events, mixture.samples.shape[-1] / mixture.sample_rate)
-    queries = [_query(separator, mixture, pieces, i, e) for i, e in enumerate(events)]
-    sounding = [piece for piece in pieces if piece.events]
+    rate, seconds = mixture.sample_rate, mixture.frames / mixture.sample_rate
+    network = separator.network
+    segment = network.segment_samples / network.sample_rate
+    pieces = cut_at_borders(events, seconds)
+    queries = {
+        i: separator.query(_alone(mixture, pieces, i, events[i]), rate)
+        for i in sorted({i for p in pieces if len(p.events) > 1 for i in p.events})
+    }
+    sounding = [part for piece in pieces for part in split_alone(piece, segment)]
     for piece in progress(sounding, "separate") if show_progress else sounding:
-        first, last, window = _surroundings(separator, mixture, piece)
-        found = separator.separate_all(
-            mixture.samples[:, first:last],
-            {str(i): queries[i] for i in piece.events},
-            mixture.sample_rate,
-            partition=True,
-        )
+        alone = len(piece.events) == 1
+        margin = MARGIN if alone else segment / 2
+        first, last, window = _surroundings(mixture, piece, margin)
+        part = mixture.samples[:, first:last]
+        wanted = {str(i): part if alone else queries[i] for i in piece.events}
+        found = separator.separate_all(part, wanted, rate, rate, partition=True)
         for i in piece.events:
             stem = stems[labels.index(events[i].label)]
             stem[:, first:last] += window * found.stems[str(i)]
     return stems
 
 
-def cut_at_borders(events: Sequence[Event], seconds: float) -> list[Piece]:
-    """Cuts 0 to ``seconds`` where an event begins or ends.
-
-    Returns:
-        The pieces in order of time; together they are the whole.
-    """
-    borders = {border for event in events for border in (event.start, event.end)}
-    borders = sorted({0.0, seconds} | {b for b in borders if 0 < b < seconds})
-    return [
-        Piece(
-            start,
-            end,
-            tuple(
-                i
-                for i, event in enumerate(events)
-                if event.start < end and event.end > start
-            ),
-        )
-        for start, end in pairwise(borders)
-    ]
-
-
-def _query(separator, mixture: Audio, pieces: list[Piece], index: int, event: Event):
+def _alone(mixture: Audio, pieces: list[Piece], index: int, event: Event) -> np.ndarray:
+    """The part of an event that says best how it sounds."""
     alone = [piece for piece in pieces if piece.events == (index,)]
     span = max(alone, key=lambda piece: piece.end - piece.start, default=event)
     if span.end - span.start < ALONE:
         span = event
     start = min(span.start, max(0.0, span.end - SHORTEST))
     rate = mixture.sample_rate
-    example = mixture.samples[:, int(start * rate) : int(np.ceil(span.end * rate))]
-    return separator.query(example, rate)
+    return mixture.samples[:, int(start * rate) : int(np.ceil(span.end * rate))]
 
 
 def _surroundings(
-    separator, mixture: Audio, piece: Piece
+    mixture: Audio, piece: Piece, margin: float
 ) -> tuple[int, int, np.ndarray]:
-    """First and last sample of a piece with context, and its window over them."""
-    rate, total = mixture.sample_rate, mixture.samples.shape[-1]
-    network = separator.network
-    context = network.segment_samples / network.sample_rate / 2
-    first = max(0, int((piece.start - context) * rate))
-    last = min(total, int(np.ceil((piece.end + context) * rate)))
+    """First and last sample of a piece with a margin, and its window over them."""
+    rate, total = mixture.sample_rate, mixture.frames
+    first = max(0, int((piece.start - margin) * rate))
+    last = min(total, int(np.ceil((piece.end + margin) * rate)))
     time = np.arange(first, last) / rate
     # Windows of neighbours add up to one: what one loses at a border the other gains.
     begins = _rise(time - piece.start) if piece.start > 0 else np.ones_like(time)

@@ -9,9 +9,10 @@ from espnet2_caresep.report import COLOURS, Track, render
 
 NOTHING = "No sound reached the threshold, so the residual is all."
 QUERIES = (
-    "Each event was separated with its own span of the recording as the query, or with "
-    "the longest part of it in which nothing else was found. What sounds at the same "
-    "time is therefore hard to tell apart."
+    "Each event was separated with its own span of the recording as the query. Where it "
+    "sounds alone, nearly all that is there becomes its stem; where several events "
+    "overlap, each one is looked for as it sounds alone, and they share the recording. "
+    "Two sounds that always come together cannot be told apart this way."
 )
 BORDERS = (
     "An event needs one moment of probability {threshold:g} and reaches as far as "

@@ -20,9 +20,15 @@ from espnet2_caresep.inference import CaRESeparator
 from espnet2_caresep.inference.audio import Audio
 from espnet2_caresep.inference.events import Event
 from espnet2_caresep.inference.results import Stems, Tags
-from espnet2_caresep.inference.scene import FADE, cut_at_borders, separate_scene
+from espnet2_caresep.inference.scene import (
+    FADE,
+    cut_at_borders,
+    separate_scene,
+    split_alone,
+)
 from espnet2_caresep.inference.scene_folder import describe, stem_names
 from espnet2_caresep.inference.scene_page import render_scene
+from espnet2_caresep.inference.scene_pieces import cut_at_borders, split_alone
 from espnet2_caresep.report import Track, render
 
 RATE, HOP = 32000, 10240
@@ -31,31 +37,37 @@ RATE, HOP = 32000, 10240
 class Listener:
     """Stands for a separator: hears what a table says, and takes equal parts.
 
-    Its segment is two seconds; a query is the example's length and first sample.
+    A query is the number of the example.
     """
 
-    def __init__(self, frames):
+    def __init__(self, frames, segment=10 * HOP):
         self.frames = np.asarray(frames, np.float32)
         self.labels = [f"sound {i}" for i in range(self.frames.shape[1])]
         self.sample_rate, self.fingerprint = RATE, "0" * 16
         self.network = SimpleNamespace(
             sample_rate=RATE,
             hop_length=HOP // 32,
-            segment_samples=10**9,
+            n_fft=1024,
+            segment_samples=10 * HOP,
             num_classes=len(self.labels),
         )
+        self.segment = segment  # as it is to separate; to tag it is the recording
         self.examples, self.asked = [], []
 
     def tag(self, audio):
-        return Tags(self.labels, self.frames.max(0), self.frames, HOP / RATE)
+        self.network.segment_samples = self.segment
+        frames = self.frames[: -(-audio.frames // HOP)]
+        return Tags(self.labels, frames.max(0), frames, HOP / RATE)
 
     def query(self, example, rate):
         self.examples.append(example)
         return len(self.examples) - 1
 
-    def separate_all(self, mix, queries, rate, partition):
-        assert partition and rate == RATE
-        self.asked.append(tuple(queries.values()))
+    def separate_all(self, mix, queries, rate, query_rate, partition):
+        assert partition and rate == query_rate == RATE
+        # Where an event is alone, the mixture itself is the query.
+        same = [query is mix for query in queries.values()]
+        self.asked.append("itself" if all(same) else tuple(queries.values()))
         part = mix / len(queries)
         return Stems(dict.fromkeys(queries, part), 0 * mix, rate, {})
 
@@ -94,11 +106,23 @@ def test_stems_hold_what_sounds_when_it_sounds(recording):
     middle = slice(HOP + fade, 9 * HOP - fade)
     assert np.allclose((first + second)[:, middle], mixture[:, middle], atol=1e-6)
     assert np.array_equal(first + second + scene.residual, mixture)
-    # The queries are the parts in which an event is alone.
+    # Where both sound, the queries are the parts in which they are alone.
     lengths = [example.shape[1] for example in listener.examples]
     assert lengths == [4 * HOP, 2 * HOP]
     assert np.array_equal(listener.examples[0], mixture[:, HOP : 5 * HOP])
-    assert listener.asked == [(0,), (0, 1), (1,)]
+    assert listener.asked == ["itself", (0, 1), "itself"]
+
+
+def test_long_events_are_queries_segment_by_segment(recording):
+    frames = np.zeros((10, 1))
+    frames[1:9] = 0.9
+    listener = Listener(frames, segment=3 * HOP)
+    scene = separate_scene(listener, recording)
+    assert listener.asked == ["itself"] * 3
+    fade = round(FADE * RATE / 2)
+    middle = slice(HOP + fade, 9 * HOP - fade)
+    stem = scene.sounds[0].stem[:, middle]
+    assert np.allclose(stem, recording.samples[:, middle], atol=1e-6)
 
 
 def test_without_a_part_alone_the_whole_span_is_the_query(recording):
@@ -154,6 +178,12 @@ def test_pieces_are_the_whole_and_name_what_sounds(events):
         middle = (piece.start + piece.end) / 2
         sounding = [i for i, e in enumerate(events) if e.start < middle < e.end]
         assert list(piece.events) == sounding
+        parts = split_alone(piece, 0.7)
+        if len(sounding) == 1:
+            assert parts[0].start == piece.start and parts[-1].end == piece.end
+            assert all(part.end - part.start < 0.7 + 1e-9 for part in parts)
+        else:
+            assert parts == ([piece] if sounding else [])
 
 
 def test_names_of_stems_are_safe_and_distinct():
