@@ -66,11 +66,10 @@ def _add(args: argparse.Namespace) -> int:
     from espnet2_caresep.inference.bank import (
         SUFFIX,
         bank_path,
-        embed_clip,
-        extend_bank,
         load_bank,
         save_bank,
     )
+    from espnet2_caresep.inference.bank_clips import embed_clip, extend_bank
 
     path = bank_path(args.bank)
     tracks, problems = find_tracks(args.clips, None)

@@ -14,12 +14,11 @@ from espnet2_caresep.inference.bank import (
     Source,
     bank_folder,
     bank_path,
-    embed_clip,
-    extend_bank,
     load_bank,
     read_bank,
     save_bank,
 )
+from espnet2_caresep.inference.bank_clips import embed_clip, extend_bank
 
 
 def _bank(embeddings, pooled=None, name="dog"):
