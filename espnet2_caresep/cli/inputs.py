@@ -64,7 +64,11 @@ def find_tracks(given: Sequence[str], outputs: Path) -> tuple[list[Track], list[
     problems = []
     for text in given:
         path = Path(text)
-        found = _expand(path, outputs)
+        try:
+            found = _expand(path, outputs)
+        except OSError as error:  # a name that is too long, a folder that is not ours
+            problems.append(f"{text}: cannot be read ({error.strerror})")
+            continue
         if not found:
             problems.append(_nothing(text, path))
         for file, root in found:

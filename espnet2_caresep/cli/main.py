@@ -97,6 +97,9 @@ def get_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
     args = get_parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        # A file's name may hold bytes that are no text.
+        stream.reconfigure(errors="backslashreplace")
     try:
         with _ended_by_signal():
             return args.run(args)

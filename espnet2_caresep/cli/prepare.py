@@ -99,7 +99,7 @@ def prepare(args: argparse.Namespace) -> Work:
     for plan in make_plans(tracks, queries, args):
         try:
             jobs.append(_job(plan, args))
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             problems.append(str(error))
     return Work(jobs, queries, problems)
 

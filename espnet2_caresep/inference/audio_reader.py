@@ -102,12 +102,17 @@ class AudioReader:
 
     def _open(self) -> soundfile.SoundFile:
         try:
-            return soundfile.SoundFile(self.path)
+            return soundfile.SoundFile(native_path(self.path))
         except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: Exception) -> AudioError:
         return AudioError(f"{self.name}: cannot be read as audio ({reason(error)})")
+
+
+def native_path(path: Path) -> str | bytes:
+    """A path as libsndfile takes it, also where its bytes are no valid text."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
 
 
 def checked_samples(samples: np.ndarray, name: str) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 
 from espnet2_caresep.data.files import write_whole
-from espnet2_caresep.inference.audio_reader import AudioError, reason
+from espnet2_caresep.inference.audio_reader import AudioError, native_path, reason
 
 SUBTYPES = {"float": "FLOAT", "pcm16": "PCM_16", "pcm24": "PCM_24"}
 BITS = {"pcm16": 16, "pcm24": 24}
@@ -153,7 +153,7 @@ def open_writer(
         _disk_errors(str(path)),
         write_whole(path) as part,
         soundfile.SoundFile(
-            part,
+            native_path(part),
             "w",
             samplerate=sample_rate,
             channels=channels,

@@ -136,6 +136,16 @@ def test_bank_as_query(separate, files, tiny_zip, capsys, monkeypatch):
     assert "no such bank" in capsys.readouterr().err
 
 
+def test_names_that_are_no_text(separate, files, capsys):
+    name = os.fsdecode(b"caf\xe9.wav")
+    os.rename("mix.wav", name)
+    assert separate(name, "more", "--query", "dog.wav", "--json", "--residual") == 0
+    assert "caf\\udce9/dog.wav" in capsys.readouterr().out
+    assert len(_below(files / "separated")) == 9
+    assert separate("x" * 300 + ".wav", "mix.wav", "--query", "dog.wav") == 2
+    assert len(capsys.readouterr().err.splitlines()) == 2
+
+
 def test_sidecar(separate, tiny_zip):
     assert separate("mix.wav", "--query", "dog.wav", "--json", "--residual") == 0
     with open("separated/mix/separation.json") as file:
