@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from espnet2_caresep.inference.audio import SILENCE_POWER, Audio, open_audio
-from espnet2_caresep.inference.audio_reader import AudioReader
+from espnet2_caresep.inference.audio_reader import AudioError, AudioReader
 from espnet2_caresep.inference.resampling import Resampler, fit_length
 from espnet2_caresep.network.swin_unet import TOKEN_FRAMES
 from espnet2_caresep.progress import progress
@@ -105,6 +105,11 @@ def score_frames(
         end = start + whole if len(starts) > 1 else None
         part = samples[None, start:end]
         tags = separator.tag(Audio(part, separator.sample_rate, source.name))
+        if not np.isfinite(tags.frames).all():
+            raise AudioError(
+                f"{source.name}: its tags are not finite; are its samples far beyond "
+                "+-1, or the weights damaged?"
+            )
         size = len(tags.frames)
         rise = np.minimum(np.arange(size), np.arange(size)[::-1])[:, None] + 1
         logits[start // hop :][:size] += rise * _logit(tags.frames)
@@ -222,7 +227,7 @@ def _mono(source: Audio | AudioReader, sample_rate: int) -> np.ndarray:
 
 def _heard(samples: np.ndarray, hop: int, count: int) -> np.ndarray:
     """Which frames hold sound: the network brings any level to the same one."""
-    frames = (samples[start * hop :][:hop] for start in range(count))
+    frames = (samples[i * hop :][:hop].astype(np.float64) for i in range(count))
     return np.array([np.dot(x, x) >= SILENCE_POWER * len(x) for x in frames])
 
 

@@ -87,6 +87,13 @@ def test_a_clip_is_embedded_with_its_hash(tiny_model, sound, tmp_path):
     assert np.allclose(two.embedding, embedding)
 
 
+def test_what_has_no_embedding_is_no_example(tiny_model, sound, tmp_path):
+    separator = CaRESeparator.from_pretrained(tiny_model, "cpu")
+    soundfile.write(tmp_path / "loud.wav", 1e30 * sound(1)[0], 32000, "FLOAT")
+    with pytest.raises(ValueError, match="loud.wav: its embedding is not finite"):
+        embed_clip(separator, tmp_path / "loud.wav")
+
+
 def test_names_and_paths(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert bank_path("@dog") == tmp_path / "caresep" / "banks" / "dog.safetensors"

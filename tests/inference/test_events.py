@@ -111,6 +111,11 @@ def test_nothing_is_heard_in_silence(separator, sound):
     assert find_events(silent) == []
 
 
+def test_tags_that_are_not_finite_are_refused(separator, sound):
+    with pytest.raises(ValueError, match="audio: its tags are not finite"):
+        score_frames(separator, 1e30 * sound(1), 32000)
+
+
 def test_two_thresholds():
     column = [0.3, 0.6, 0.3, 0.2, 0.3, 0.3, 0.2]
     assert _spans(_scores(column)) == [(0, 0.96)]
