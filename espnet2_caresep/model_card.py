@@ -37,6 +37,8 @@ caresep separate mix.wav --query dog.wav -o dog_only.wav --model {repo}
 Any sample rate, channel count and length; inside it works at {rate} Hz.
 
 Classes: {labels}.
+
+Licence: {licence}. {note}
 """
 CONFIG = """\
 ## Training configuration
@@ -50,7 +52,9 @@ CONFIG = """\
 """
 
 
-def model_card(repo: str, results: dict, config: dict, licence: str) -> str:
+def model_card(
+    repo: str, results: dict, config: dict, licence: str, note: str = ""
+) -> str:
     """The README.md of a model repository; every figure comes from ``results``.
 
     Args:
@@ -58,6 +62,7 @@ def model_card(repo: str, results: dict, config: dict, licence: str) -> str:
         results: Content of the RESULTS.json of this model.
         config: Its training configuration.
         licence: Hugging Face's identifier of a licence, such as ``apache-2.0``.
+        note: What else is to be said of rights, such as those of the training data.
 
     Returns:
         Markdown with Hugging Face's metadata in front.
@@ -74,6 +79,8 @@ def model_card(repo: str, results: dict, config: dict, licence: str) -> str:
         repo=repo,
         count=len(labels),
         labels=", ".join(labels),
+        licence=licence,
+        note=note,
         rate=(config.get("extractor_conf") or {}).get("sample_rate", 32000),
     )
     head = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)

@@ -70,6 +70,7 @@ asr_exclude="speech scream" # labels of test clips that are no noise to speech
 # Upload
 hf_repo=                # USER/NAME on Hugging Face; log in with "hf auth login" before
 hf_license=apache-2.0   # licence of the weights
+license_note=           # what else the model card says of rights
 hf_private=false        # make a new repository a private one
 # === end of options ===
 

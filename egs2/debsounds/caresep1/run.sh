@@ -33,7 +33,9 @@ done
 
 # Weights that do best where the query is another clip of the class, what users have
 options=(--ngpu 0 --fs 32k --corpus debsounds
-         --inference_model valid.mixture_sdr_other.best.pth)
+         --inference_model valid.mixture_sdr_other.best.pth
+         --license_note "The sounds that it was trained on have licences of their own
+(CC0, CC-BY-SA, GPL-2, public domain); none of them is contained in it.")
 if ${mini}; then
     options+=(
         --datadir mini/data --dumpdir mini/dump --expdir mini/exp

@@ -138,6 +138,10 @@ stage_11() {
     cp "${caresep_exp}/config.yaml" "${results}" "${results%.md}.json" "${folder}/"
     run python3 -m espnet2_caresep.bin.export_weights --dtype "${pack_dtype}" \
         --model_file "${caresep_exp}/${inference_model}" --output "${folder}/${inference_model}"
+    run python3 -m espnet2_caresep.bin.model_card --results "${folder}/RESULTS.json" \
+        --train_config "${folder}/config.yaml" --name "$(basename "${packed_model}")" \
+        --license "${hf_license}" --license_note "${license_note}" \
+        --output "${folder}/README.md"
     # A query for each class goes along: caresep separate --label
     local extra=()
     if [ -s "${clips}/labels" ] && separates; then
@@ -147,7 +151,7 @@ stage_11() {
     fi
     run python3 -m espnet2.bin.pack enh --train_config "${folder}/config.yaml" \
         --model_file "${folder}/${inference_model}" --option "${folder}/RESULTS.md" \
-        --option "${folder}/RESULTS.json" "${extra[@]}" \
+        --option "${folder}/RESULTS.json" --option "${folder}/README.md" "${extra[@]}" \
         --outpath "${folder}/model.zip" >"${folder}/pack.log" 2>&1
     mv "${folder}/model.zip" "${packed_model}"
     mark_done "${mark}" "${key}"
