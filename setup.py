@@ -12,6 +12,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["espnet2_caresep", "espnet2_caresep.*"]),
+    package_data={"espnet2_caresep": ["templates/*.html", "assets/*.zip"]},
     python_requires=">=3.12,<3.14",
     install_requires=[
         # ESPnet's own requirements decide which torch and torchaudio fit
@@ -19,7 +20,9 @@ setup(
         "espnet_model_zoo>=0.1.11",
         "matplotlib>=3.8",
         "numpy>=2.0",
+        "pillow>=10",
         "PyYAML>=6.0",
+        "safetensors>=0.4",
         "scikit-learn>=1.4",
         "soundfile>=0.12.1",
         "soxr>=0.4",
