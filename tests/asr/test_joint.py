@@ -8,8 +8,10 @@ import soundfile
 import torch
 import yaml
 from espnet2.bin.asr_inference import Speech2Text
+from espnet2.bin.pack import main as pack
 from espnet2.tasks import enh, enh_s2t
 from espnet2.tasks.enh_s2t import EnhS2TTask
+from espnet2.torch_utils.load_pretrained_model import load_pretrained_model
 from tiny_recogniser import RECOGNISER, TOKENS
 
 from espnet2_caresep.bin import bind_query
@@ -17,6 +19,7 @@ from espnet2_caresep.bin.espnet import main as espnet_main
 from espnet2_caresep.frontend import ResamplingFrontend
 from espnet2_caresep.inference import CaRESeparator
 from espnet2_caresep.separator import QueryBoundSeparator
+from espnet2_caresep.zoo import fetch
 
 EXAMPLE = Path(__file__).parents[2] / "conf/enh_s2t.yaml"
 
@@ -141,6 +144,15 @@ def test_gradient_of_the_recogniser_reaches_the_separator(bound, samples):
     assert all(reached.values()), reached
 
 
+def test_a_trained_recogniser_takes_its_place(bound, recogniser):
+    model = build(bound)
+    weights = recogniser / "valid.acc.ave.pth"
+    load_pretrained_model(f"{weights}::s2t_model", model, ignore_init_mismatch=False)
+    state = model.s2t_model.state_dict()
+    for key, value in torch.load(weights).items():
+        assert torch.equal(state[key], value), key
+
+
 def test_training_resumes_and_the_query_stays(bound, speech, tmp_path):
     task = ["-m", "espnet2.bin.enh_s2t_train"]
     arguments = command(bound, speech, tmp_path / "exp")
@@ -174,6 +186,16 @@ def test_training_resumes_and_the_query_stays(bound, speech, tmp_path):
     assert isinstance(hypotheses[0][0], str)
     separator = recognise.asr_model.enh_model.separator
     assert torch.equal(separator.query, start[name])
+
+    # Packed, it is a model of the zoo like any recogniser.
+    model = [str(tmp_path / "exp" / name) for name in ("config.yaml", "2epoch.pth")]
+    pack(
+        ["asr", "--asr_train_config", model[0], "--asr_model_file", model[1]]
+        + ["--outpath", str(tmp_path / "joint.zip")]
+    )
+    files = fetch(tmp_path / "joint.zip", tmp_path / "cache")
+    packed = Speech2Text(**files, enh_s2t_task=True, beam_size=2, maxlenratio=0.1)
+    assert torch.equal(packed.asr_model.enh_model.separator.query, start[name])
 
 
 def test_mistakes_are_said_in_one_line(bound, tmp_path, capsys):

@@ -1,8 +1,10 @@
 """Packed models: file, URL and tag; upload; what ESPnet's own loaders say of them."""
 
 import functools
+import io
 import json
 import os
+import pickletools
 import shutil
 import subprocess
 import sys
@@ -69,6 +71,27 @@ def test_from_a_file(packed, experiment, tmp_path, sound):
         "dog",
         "rain",
     ]
+
+
+def test_weights_need_nothing_that_old_versions_of_torch_lack(packed):
+    """Their pickle names only what torch has had under these names for years."""
+    with zipfile.ZipFile(packed) as archive:
+        (name,) = (n for n in archive.namelist() if n.endswith(".pth"))
+        weights = zipfile.ZipFile(io.BytesIO(archive.read(name)))
+    (pickled,) = (n for n in weights.namelist() if n.endswith("data.pkl"))
+    named = {
+        argument
+        for opcode, argument, _ in pickletools.genops(weights.read(pickled))
+        if opcode.name == "GLOBAL"
+    }
+    assert named <= {
+        "collections OrderedDict",
+        "torch FloatStorage",
+        "torch HalfStorage",
+        "torch LongStorage",
+        "torch._utils _rebuild_tensor_v2",
+    }
+    assert "torch._utils _rebuild_tensor_v2" in named
 
 
 class Counted(SimpleHTTPRequestHandler):
