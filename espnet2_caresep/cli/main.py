@@ -9,6 +9,7 @@ is heavy when it runs.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -99,7 +100,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = get_parser().parse_args(argv)
     for stream in (sys.stdout, sys.stderr):
         # A file's name may hold bytes that are no text.
-        stream.reconfigure(errors="backslashreplace")
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         with _ended_by_signal():
             return args.run(args)

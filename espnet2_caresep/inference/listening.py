@@ -54,7 +54,13 @@ def embed(
             weight += part.shape[1]
     if not weight:
         raise AudioError(f"{source.name}: the query is silent")
-    return total / weight
+    vector = total / weight
+    if not vector.isfinite().all():
+        raise AudioError(
+            f"{source.name}: its embedding is not finite; are its samples far beyond "
+            "+-1, or the weights damaged?"
+        )
+    return vector
 
 
 def tag(

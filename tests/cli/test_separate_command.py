@@ -289,7 +289,9 @@ def test_the_good_files_of_a_batch_are_done(bad, separate, capsys, jobs):
     assert soundfile.info("separated/fast/dog.wav").samplerate == 384000
 
 
-@pytest.mark.parametrize("name", ["text", "nan", "one", "missing", "cut", "folder"])
+@pytest.mark.parametrize(
+    "name", ["text", "nan", "one", "missing", "cut", "folder", "huge"]
+)
 def test_a_bad_query_is_one_line(bad, separate, capsys, name):
     assert separate("mix.wav", "--query", f"bad/{name}.wav") == 2
     out, err = capsys.readouterr()

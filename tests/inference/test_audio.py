@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espnet2_caresep.inference.audio import read_audio, write_audio
@@ -88,6 +88,7 @@ def test_what_a_format_cannot_hold_is_said_before(
     assert not list(tmp_path.iterdir())
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-(2**23), 2**23 - 1), min_size=1, max_size=50))
 def test_integers_survive_exactly(values):
     samples = np.float32(values)[None] / 2**23

@@ -4,13 +4,14 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espnet2_caresep.inference.overlap_add import OverlapAdd, overlap_add
 from espnet2_caresep.metrics import sdr
 
 
+@settings(deadline=None)
 @given(st.integers(1, 4000), st.integers(2, 900), st.floats(0, 0.95))
 def test_identity_passes_unchanged(samples, segment, overlap):
     audio = torch.randn(2, samples)
@@ -46,6 +47,7 @@ def test_disagreeing_segments_are_crossfaded_without_a_step():
     assert (steps >= -1e-6).all() and steps.max() < 0.01
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_blocks_change_nothing(data):
     samples, segment = data.draw(st.integers(1, 2000)), data.draw(st.integers(2, 300))

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espnet2_caresep.inference.presence import PresenceMeter, PresenceRule
@@ -40,6 +40,7 @@ def test_near_silence_says_nothing():
     assert _shares(0 * mixture, target[None]) == [-math.inf]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 5300), max_size=6).map(sorted))
 def test_blocks_change_nothing(cuts):
     rng = np.random.default_rng(1)
@@ -50,6 +51,7 @@ def test_blocks_change_nothing(cuts):
     )
 
 
+@settings(deadline=None)
 @given(
     st.floats(-300, 60),
     st.floats(0, 50),

@@ -149,6 +149,7 @@ def _lattice(bits, channels):
     return st.lists(row, min_size=channels, max_size=channels).map(np.float32)
 
 
+@settings(deadline=None)
 @given(st.sampled_from([8, 16, 24]).flatmap(lambda b: _lattice(b, 2)), st.data())
 def test_parts_of_integer_audio_add_up_exactly(mixture, data):
     count = data.draw(st.integers(1, 4))
@@ -168,6 +169,7 @@ def test_parts_of_integer_audio_add_up_exactly(mixture, data):
         assert np.array_equal(total, mixture)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.floats(-4, 4, width=32), min_size=3, max_size=3),
     st.lists(st.floats(-4, 4, width=32), min_size=3, max_size=3),
