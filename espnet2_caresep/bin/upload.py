@@ -38,6 +38,9 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output_dir", required=True, help="content of the repository")
     parser.add_argument("--hf_repo", default="", help="user/name; empty: no upload")
     parser.add_argument("--license", default="apache-2.0", help="of the weights")
+    parser.add_argument(
+        "--license_note", default="", help="what else the card says of rights"
+    )
     parser.add_argument("--private", action="store_true", help="for a new repository")
     return parser
 
@@ -60,6 +63,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
             folder,
             args.hf_repo or f"user/{Path(args.packed_model).stem}",
             args.license,
+            args.license_note,
         )
         if args.hf_repo:
             url = upload(folder, args.hf_repo, args.private, f"Weights {weights}")
@@ -67,7 +71,12 @@ def main(cmd: Sequence[str] | None = None) -> None:
 
 
 def prepare(
-    packed_model: Path, results_file: Path, folder: Path, repo: str, licence: str
+    packed_model: Path,
+    results_file: Path,
+    folder: Path,
+    repo: str,
+    licence: str,
+    note: str = "",
 ) -> str:
     """Writes the content of the repository.
 
@@ -77,6 +86,7 @@ def prepare(
         folder: Where to write; what it holds of an earlier call is replaced.
         repo: ``user/name``, for the card.
         licence: For the card.
+        note: What else the card says of rights.
 
     Returns:
         First 16 hexadecimal digits of the weights' SHA-256.
@@ -111,7 +121,7 @@ def prepare(
             f"{results_file}: scores other weights ({scored}) than those of "
             f"{packed_model} ({digest}); run stages 7, 8 and 11 again"
         )
-    card = model_card(repo, results, config, licence)
+    card = model_card(repo, results, config, licence, note)
     (part / "README.md").write_text(card, encoding="utf-8")
     shutil.copy(results_file, part / "RESULTS.json")
     shutil.rmtree(folder, ignore_errors=True)

@@ -129,7 +129,8 @@ def test_stage_13_uploads_what_a_tag_then_loads(
     options = ["--stage", "13", "--skip_upload_hf", "false", "--hf_private", "true"]
     done = subprocess.run(
         ["./caresep.sh", *options, "--caresep_exp", str(experiment)]
-        + ["--hf_repo", "somebody/tiny", "--hf_license", "cc0-1.0"],
+        + ["--hf_repo", "somebody/tiny", "--hf_license", "cc0-1.0"]
+        + ["--license_note", "Made of noise."],
         cwd=recipe,
         env={
             **os.environ,
@@ -149,6 +150,7 @@ def test_stage_13_uploads_what_a_tag_then_loads(
     files = reached.repos["somebody/tiny"][-1]
     assert {"README.md", "meta.yaml", "RESULTS.json"} < set(files)
     assert len(reached.stored) == 1, "the weights, as a large file"
+    assert b"Licence: cc0-1.0. Made of noise." in files["README.md"]
 
     by_tag = CaRESeparator.from_pretrained("somebody/tiny", "cpu")
     assert by_tag.labels == ["bell", "dog", "rain"]
@@ -183,8 +185,11 @@ def test_the_card_says_what_was_measured(reached, arguments, experiment):
     assert data.eval_results[0].metric_value == scores["mixture_own/sdr"]["mean"]
 
     # Again: new content replaces the old, as one more commit.
-    upload.main([*arguments, "--hf_repo", "somebody/tiny", "--license", "mit"])
+    options = ["--license", "mit", "--license_note", "Sounds have their own."]
+    upload.main([*arguments, "--hf_repo", "somebody/tiny", *options])
     assert reached.card("somebody/tiny")["license"] == "mit"
+    card = reached.repos["somebody/tiny"][-1]["README.md"].decode()
+    assert "Licence: mit. Sounds have their own." in card
 
 
 def test_scores_that_were_packed_along_are_those_of_the_weights(

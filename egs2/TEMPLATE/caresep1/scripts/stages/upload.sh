@@ -10,5 +10,6 @@ stage_13() {
     "${hf_private}" && options+=(--private)
     run python3 -m espnet2_caresep.bin.upload --packed_model "${packed_model}" \
         --results "${results}" --output_dir "${caresep_exp}/hf_repo" \
-        --hf_repo "${hf_repo}" --license "${hf_license}" "${options[@]}"
+        --hf_repo "${hf_repo}" --license "${hf_license}" \
+        --license_note "${license_note}" "${options[@]}"
 }
