@@ -127,7 +127,7 @@ stage_11() {
     need "${results}" 8
     local key mark=${caresep_exp}/.done/pack folder=${caresep_exp}/packed
     local clips=${data_feats}/${train_set:-${test_sets%% *}}
-    key=$(key_of "pack ${pack_dtype}" "${caresep_exp}/config.yaml" "${results}" \
+    key=$(key_of "pack ${pack_dtype} ${hf_license} ${license_note}" "${caresep_exp}/config.yaml" "${results}" \
         "${caresep_exp}/${inference_model}")
     if is_done "${mark}" "${key}" && [ -s "${packed_model}" ]; then
         log "Stage 11 is done already"
