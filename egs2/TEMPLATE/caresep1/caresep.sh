@@ -154,7 +154,7 @@ trap end_children EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-for name in data train evaluate asr upload; do
+for name in data train evaluate pack asr upload; do
     # shellcheck disable=SC1090
     . "${scripts}/stages/${name}.sh"
 done
