@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
     """Separates, fits, reports and writes.
 
     Raises:
-        ValueError: If a folder holds no mixtures, or nothing can be told apart.
+        ValueError: If a folder holds no mixtures.
     """
     import torch
 
@@ -73,7 +73,9 @@ def run(args: argparse.Namespace) -> None:
     report = {"presence": rule, "valid": judge(valid, rule), "test": judge(test, rule)}
     with write_whole(Path(args.output)) as part:
         part.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    if args.config:
+    if rule is None:
+        print("present and absent sounds take equal shares: the default rule stays")
+    elif args.config:
         config = yaml.safe_load(Path(args.config).read_text(encoding="utf-8"))
         config["presence"] = rule
         with write_whole(Path(args.config)) as part:
@@ -134,11 +136,10 @@ def _share(separator, mixture: str, query: str) -> float:
     return max(meter.shares_db()[0], -100.0)
 
 
-def fit(taken: dict[str, list[float]]) -> dict[str, float]:
+def fit(taken: dict[str, list[float]]) -> dict[str, float] | None:
     """The rule of presence that tells present from absent best.
 
-    Raises:
-        ValueError: If what is present takes no larger a share than what is absent.
+    None if what is present takes no larger a share than what is absent.
     """
     import numpy as np
     from sklearn.linear_model import LogisticRegression
@@ -149,12 +150,14 @@ def fit(taken: dict[str, list[float]]) -> dict[str, float]:
     model = LogisticRegression(C=np.inf, class_weight="balanced").fit(x, y)
     slope, offset = float(model.coef_[0, 0]), float(model.intercept_[0])
     if slope <= 0:
-        raise ValueError("absent sounds take as large a share as present ones")
+        return None
     rule = {"midpoint_db": -offset / slope, "width_db": 1 / slope, "threshold": 0.5}
     return {name: round(value, 3) for name, value in rule.items()}
 
 
-def judge(taken: dict[str, list[float]], rule: dict[str, float]) -> dict[str, float]:
+def judge(
+    taken: dict[str, list[float]], rule: dict[str, float] | None
+) -> dict[str, float]:
     """How well a rule tells present from absent: areas under ROC curves, right answers."""
     from sklearn.metrics import roc_auc_score
 
@@ -165,7 +168,7 @@ def judge(taken: dict[str, list[float]], rule: dict[str, float]) -> dict[str, fl
     for kind in ("own", "other"):
         truth = [1] * len(taken[kind]) + [0] * len(absent)
         out[f"roc_auc_{kind}"] = float(roc_auc_score(truth, [*taken[kind], *absent]))
-    presence = PresenceRule(**rule)
+    presence = PresenceRule(**rule or {})
     for kind, values in taken.items():
         found = [presence.is_present(presence.score(value)) for value in values]
         out[f"judged_present_{kind}"] = sum(found) / len(found)

@@ -97,6 +97,19 @@ def test_the_model_gets_its_rule(folder, monkeypatch):
     assert report["test"]["roc_auc_other"] == 1
 
 
+def test_a_model_that_tells_nothing_apart_keeps_the_default_rule(
+    folder, monkeypatch, capsys
+):
+    monkeypatch.setattr(calibrate_presence, "_share", lambda *a: -10.0)
+    config = folder / "config.yaml"
+    config.write_text("extractor: caresep\n")
+    run(folder, monkeypatch, "--config", str(config))
+    assert "the default rule stays" in capsys.readouterr().out
+    assert config.read_text() == "extractor: caresep\n"
+    report = json.loads((folder / "presence.json").read_text())
+    assert report["presence"] is None and report["test"]["roc_auc_own"] == 0.5
+
+
 @pytest.mark.parametrize(
     ("damage", "words"), [("labels", "absent"), ("table", "other_spk1.scp")]
 )
