@@ -145,8 +145,8 @@ def _info(
 
 def _card(root) -> dict:
     """The settings at the head of a model card, as Hugging Face has them."""
-    file = root / "README.md"
-    if not file.is_file():
+    file = next(iter(root.rglob("README.md")), None)
+    if file is None:
         return {}
     parts = _read(file).split(b"---\n")
     return _mapping(parts[1]) if len(parts) > 2 and not parts[0].strip() else {}
