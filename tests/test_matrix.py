@@ -7,6 +7,7 @@ import yaml
 
 from espnet2_caresep import matrix
 from espnet2_caresep.bin import summarize_matrix
+from espnet2_caresep.paper import ROWS
 
 
 def write_run(root, name, seed, mixture, mode="sep", mAP=0.5, seconds=60.0):
@@ -101,7 +102,7 @@ def test_every_row_of_the_paper_has_its_configuration():
 
     tuning = pathlib.Path(__file__).parents[1] / "conf" / "tuning"
     names = {path.stem for path in tuning.rglob("*.yaml")}
-    listed = {config for row in matrix.ROWS for config in row.configs}
+    listed = {config for row in ROWS for config in row.configs}
     assert listed <= names
     starts = {"pann_cls", "train_pann_cls"}
     default = {"train_debsounds_cpu", "train_debsounds_cpu_cls"}

@@ -14,6 +14,7 @@ from espnet2_caresep import matrix
 from espnet2_caresep.data.command import bad_input_exits
 from espnet2_caresep.data.files import write_whole
 from espnet2_caresep.machine import describe_machine
+from espnet2_caresep.paper import FIGURES
 
 RULES = """\
 ## How to read this
@@ -106,14 +107,14 @@ def _rows(rows: list[dict], number: int) -> str:
     rows = [row for row in rows if row["table"] == number]
     if not rows:
         return ""
-    names = [n for n in matrix.FIGURES if any(n in row["ours"] for row in rows)]
-    paper = [n for n in matrix.FIGURES if any(n in row["paper"] for row in rows)]
+    names = [n for n in FIGURES if any(n in row["ours"] for row in rows)]
+    paper = [n for n in FIGURES if any(n in row["paper"] for row in rows)]
     header = (["ID", "Model", "Grad Init Shared"] if number == 2 else ["Model"]) + [
-        *(f"ours: {matrix.FIGURES[name][0]}" for name in names),
+        *(f"ours: {FIGURES[name][0]}" for name in names),
         "seeds",
         "parameters",
         "time",
-        *(f"paper, AudioSet: {matrix.FIGURES[name][0]}" for name in paper),
+        *(f"paper, AudioSet: {FIGURES[name][0]}" for name in paper),
     ]
     lines = []
     for row in rows:
