@@ -11,6 +11,8 @@ import yaml
 
 from espnet2_caresep.paper import FIGURES, ORDERINGS, ROWS
 
+NOTICED = 0.05  # dB; two rows that differ by less are the same
+
 
 @dataclass(frozen=True)
 class Run:
@@ -77,8 +79,7 @@ def orderings(runs: list[Run]) -> list[dict]:
 
     Returns:
         One entry each with ``claim``, ``differences`` (one per seed that both rows
-        have), ``paper`` (the paper's difference) and ``verdict``: "holds" or "does
-        not hold" if every seed agrees, else "open".
+        have), ``paper`` (the paper's difference) and ``verdict``.
     """
     by_letter = {row.identity: row for row in ROWS if row.identity}
     out = []
@@ -95,21 +96,32 @@ def orderings(runs: list[Run]) -> list[dict]:
         if not seeds:
             continue
         differences = [one[seed] - two[seed] for seed in seeds]
-        verdict = "open"
-        if len(seeds) > 1 and min(differences) > 0:
-            verdict = "holds"
-        elif len(seeds) > 1 and max(differences) < 0:
-            verdict = "does not hold"
         paper = by_letter[larger].paper[figure] - by_letter[smaller].paper[figure]
         out.append(
             {
                 "claim": f"{larger} over {smaller}, {FIGURES[figure][0]}",
                 "differences": differences,
                 "paper": round(paper, 2),
-                "verdict": verdict,
+                "verdict": verdict(differences),
             }
         )
     return out
+
+
+def verdict(differences: list[float]) -> str:
+    """ "holds" or "does not hold" where the seeds are clear about it, else "open".
+
+    Clear: several seeds, all of one sign, and a mean of more than :data:`NOTICED` dB and
+    of more than the seeds' standard deviation.
+    """
+    if len(differences) < 2:
+        return "open"
+    size = abs(mean(differences))
+    if size <= NOTICED or size <= stdev(differences):
+        return "open"
+    if min(differences) > 0:
+        return "holds"
+    return "does not hold" if max(differences) < 0 else "open"
 
 
 def summary(values: list[float]) -> dict:

@@ -74,6 +74,21 @@ def test_orderings_pair_the_seeds(experiments):
     assert "C over E, mixture-SDR" not in entries  # row E was not run
 
 
+@pytest.mark.parametrize(
+    ("differences", "expected"),
+    [
+        ([1.0, 2.0, 1.5], "holds"),
+        ([-1.0, -2.0], "does not hold"),
+        ([1.0, -0.1, 2.0], "open"),
+        ([0.01, 0.02, 0.01], "open"),  # the same
+        ([0.1, 2.0], "open"),  # within the spread
+        ([5.0], "open"),
+    ],
+)
+def test_verdicts(differences, expected):
+    assert matrix.verdict(differences) == expected
+
+
 def test_one_seed_decides_nothing(tmp_path):
     write_run(tmp_path, "a", 0, 9.0)
     write_run(tmp_path, "c", 0, 3.0)

@@ -151,7 +151,8 @@ def _orderings(entries: list[dict]) -> str:
     return (
         "## Which of the paper's orderings hold here\n\n"
         "Differences of two rows with the same seed. *holds*, *does not hold*: all seeds "
-        "agree; *open*: they do not, or there is one.\n\n" + _table(header, lines)
+        "agree, and their mean is beyond 0.05 dB and beyond their standard deviation; "
+        "*open*: anything else.\n\n" + _table(header, lines)
     )
 
 

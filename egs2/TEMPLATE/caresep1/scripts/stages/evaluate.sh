@@ -3,6 +3,8 @@
 
 need_model() {
     need "${caresep_exp}/config.yaml" 6
+    [ -e "${caresep_exp}/${inference_model}" ] || separates \
+        || fail "a tagger has no ${inference_model}; give --inference_model valid.mAP.best.pth"
     need "${caresep_exp}/${inference_model}" 6
 }
 
