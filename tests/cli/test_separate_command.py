@@ -371,6 +371,8 @@ def test_an_interrupt_leaves_no_partial_file(
     separate, files, monkeypatch, capsys, jobs
 ):
     """The signal comes while mixtures are being written."""
+    # A background job of a shell ignores it from the start
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     reached = threading.Barrier(jobs)
     write = file_separation._write
 
@@ -383,7 +385,10 @@ def test_an_interrupt_leaves_no_partial_file(
 
     monkeypatch.setattr(file_separation, "_write", interrupted)
     options = ("--query", "dog.wav", "--jobs", jobs, "--threads", 1)
-    assert separate("mix.wav", "more", *options) == 130
+    try:
+        assert separate("mix.wav", "more", *options) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert capsys.readouterr().err.endswith("interrupted\n")
     assert not [p for p in files.rglob("*") if ".part" in p.name]
     for path in (files / "separated").rglob("*.wav"):

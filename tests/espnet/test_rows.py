@@ -131,48 +131,54 @@ def test_options_are_checked_against_the_chosen_system(
 
 
 @pytest.fixture(scope="module")
-def tagger(tmp_path_factory):
-    """Weights as a training with cls.yaml leaves them."""
-    config = yaml.safe_load((ROWS / "cls.yaml").read_text())
-    torch.manual_seed(3)
-    network = SYSTEMS["caresep"](**config["extractor_conf"], num_classes=len(CLASSES))
-    path = tmp_path_factory.mktemp("cls") / "valid.mAP.best.pth"
-    state = network.state_dict()
-    torch.save({f"extractor.network.{k}": v for k, v in state.items()}, path)
-    return path
-
-
-# What the comment at the top of each row says.
-SHARED = ":extractor.network:extractor.network"
-OWN = (
-    ":extractor.network:extractor.network.query_net:extractor.network.encoder.queries,"
-    "extractor.network.decoder,extractor.network.merge"
-)
-INIT = {"a": OWN, "b": OWN, "c": SHARED, "d": SHARED, "g": OWN, "cls_sep": SHARED}
+def taggers(tmp_path_factory):
+    """Weights as trainings with cls.yaml and pann_cls.yaml leave them."""
+    paths = {}
+    for name in ("cls", "pann_cls"):
+        config = yaml.safe_load((ROWS / f"{name}.yaml").read_text())
+        torch.manual_seed(3)
+        system = SYSTEMS[config.get("extractor", "caresep")]
+        network = system(**config["extractor_conf"], num_classes=len(CLASSES))
+        paths[name] = tmp_path_factory.mktemp(name) / "valid.mAP.best.pth"
+        state = network.state_dict()
+        weights = {f"extractor.network.{key}": value for key, value in state.items()}
+        torch.save(weights, paths[name])
+    return paths
 
 
 @pytest.mark.parametrize("row", sorted(path.stem for path in ROWS.glob("*.yaml")))
-def test_two_steps_of_every_row(row, training, tagger, tmp_path, caplog):
+def test_two_steps_of_every_row(row, training, taggers, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     config = yaml.safe_load((ROWS / f"{row}.yaml").read_text())
     config |= {"max_epoch": 1, "num_iters_per_epoch": 2, "batch_size": 1}
     config["scheduler_conf"] = {"warmup_steps": 1}
-    options = ["--init_param", f"{tagger}{INIT[row]}"] if row in INIT else []
+    # The start that the row names, with weights that are there
+    items = config.pop("init_param", [])
+    tagger = taggers["pann_cls" if "pann" in row else "cls"]
+    options = []
+    for item in items:
+        options += ["--init_param", f"{tagger}:{item.partition(':')[2]}"]
     main(training(tmp_path / "exp", *options, **config))
-    if row in INIT:
-        assert re.search(r"loads (\d+) of \1 tensors", caplog.text)
-    figure = "mAP" if row == "cls" else "mixture_sdr"
+    if items:
+        # All of the tagger is taken; only what the query's spectrum needs is new.
+        found = re.search(r"not covered: ([^;]*); left out: none", caplog.text)
+        new = [] if found[1] == "none" else found[1].split(", ")
+        assert all(name.startswith(("spectrum.", "encoder.hint.")) for name in new)
+        whole = ":extractor.network:extractor.network"
+        assert bool(new) == (items[0].endswith(whole) and row != "c_plain")
+    tagging = config["mode"] == "cls"
+    figure = "mAP" if tagging else "mixture_sdr"
     weights = tmp_path / "exp" / f"valid.{figure}.best.pth"
     trained = torch.load(weights, weights_only=True)
     started = torch.load(tagger, weights_only=True)
-    if INIT.get(row) == OWN:
+    if row in "abg":
         same = [
             torch.equal(trained[key], started[key.replace("query_net.", "")])
             for key in trained
             if ".query_net." in key
         ]
         assert all(same) == (row in "ag")
-    if row != "cls":  # what was trained can be used
+    if not tagging:  # what was trained can be used
         network = load_checkpoint(tmp_path / "exp").network
         audio = torch.randn(1, 20000)
         assert torch.isfinite(network.separate(audio, network.embed(audio))).all()
