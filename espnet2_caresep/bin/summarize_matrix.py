@@ -27,6 +27,9 @@ RULES = """\
 - **paper**: trained and tested on AudioSet, 2 million clips. Other data, other sizes, other
   lengths of training: **not comparable with our columns**. It stands here so that the
   *order* of the rows can be compared, not the figures.
+- Titles are the paper's; the sizes of our networks are those of the configurations. At the small
+  scale all rows but "without the spectrum" carry the query's mean spectrum as well, which is
+  ours and gives most of what is measured there (docs/decisions.md).
 - Flags: Grad (gradient flows through the query embedding), Init (encoder starts from the
   tagger), Shared (one encoder embeds the query and separates).
 - time: median over the seeds of all stages that led to a score, data preparation included,
