@@ -9,6 +9,7 @@ from pathlib import Path
 
 from espnet2_caresep.data.files import write_whole
 from espnet2_caresep.evaluation import KINDS, MODEL, QUERIES
+from espnet2_caresep.markdown import table
 from espnet2_caresep.metrics import Summary
 
 MAIN_SCORE = {"mixture": "sdr", "clean": "sdr", "silence": "silence_sdr"}
@@ -69,6 +70,21 @@ def write_results(folder: str | Path, results: dict) -> tuple[Path, Path]:
     return paths
 
 
+def read_results(path: str | Path) -> dict:
+    """The content of a RESULTS.json that :func:`write_results` wrote.
+
+    Raises:
+        ValueError: If it cannot be read or is something else.
+    """
+    try:
+        results = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: cannot be read ({error}); run stage 8") from error
+    if not isinstance(results, dict) or "about" not in results:
+        raise ValueError(f"{path}: is no RESULTS.json of stage 8")
+    return results
+
+
 def render(results: dict) -> str:
     """The Markdown page of a RESULTS.json.
 
@@ -107,7 +123,7 @@ def _about(about: dict) -> str:
         elif name == "parameters":
             value = f"{value:,} ({value / 1e6:.2f} M)"
         rows.append([name.replace("_", " "), value])
-    return _table(["", ""], rows)
+    return table(["", ""], rows)
 
 
 def _separation(results: dict, sets: list[str]) -> str:
@@ -117,7 +133,7 @@ def _separation(results: dict, sets: list[str]) -> str:
         keys = [f"{name}/{MAIN_SCORE[name.split('_')[0]]}" for name in sets]
         label = f"**{system}**" if system == MODEL else system
         rows.append([label, *(_cell(scores.get(key)) for key in keys)])
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def _details(results: dict, sets: list[str]) -> str:
@@ -131,7 +147,7 @@ def _details(results: dict, sets: list[str]) -> str:
         [system, *(_cell(scores.get(f"{name}/{score}")) for name, score in columns)]
         for system, scores in results["systems"].items()
     ]
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def _classes(results: dict, sets: list[str]) -> str:
@@ -146,7 +162,7 @@ def _classes(results: dict, sets: list[str]) -> str:
         if precision:
             row.append(_number(precision.get(label), 3))
         rows.append(row)
-    return "## The model class by class\n\n" + _table(header, rows)
+    return "## The model class by class\n\n" + table(header, rows)
 
 
 def _tagging(tagging: dict) -> str:
@@ -198,12 +214,6 @@ def _number(value, digits: int) -> str:
         return "-"
     # Adding zero turns the minus zero of a rounded figure into zero.
     return value if isinstance(value, str) else f"{round(value, digits) + 0:.{digits}f}"
-
-
-def _table(header: list, rows: list[list]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    cells = ([str(cell).replace("|", "\\|") for cell in line] for line in lines)
-    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
 
 
 def _jsonable(value):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,14 +35,15 @@ def main(cmd: Sequence[str] | None = None) -> None:
     with bad_input_exits():
         from espnet2_caresep.inference.checkpoint import read_config
         from espnet2_caresep.model_card import model_card
+        from espnet2_caresep.results import read_results
 
+        results = read_results(args.results)
+        config = read_config(args.train_config)
         try:
-            results = json.loads(Path(args.results).read_text(encoding="utf-8"))
-            config = read_config(args.train_config)
             card = model_card(
                 args.name, results, config, args.license, args.license_note
             )
-        except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        except (KeyError, TypeError) as error:
             raise ValueError(f"{args.results}: holds no scores ({error!r})") from error
         with write_whole(Path(args.output)) as part:
             part.write_text(card, encoding="utf-8")

@@ -14,6 +14,7 @@ from espnet2_caresep import matrix
 from espnet2_caresep.data.command import bad_input_exits
 from espnet2_caresep.data.files import write_whole
 from espnet2_caresep.machine import describe_machine
+from espnet2_caresep.markdown import table
 from espnet2_caresep.paper import FIGURES
 
 RULES = """\
@@ -98,7 +99,7 @@ def render(results: dict) -> str:
     ]
     parts = [
         "# The rows of the paper's tables\n",
-        _table(["", ""], about),
+        table(["", ""], about),
         *(_rows(rows, number) for number in (1, 2)),
         _orderings(results["orderings"]),
         RULES,
@@ -134,7 +135,7 @@ def _rows(rows: list[dict], number: int) -> str:
             ]
             + [str(row["paper"].get(name, "")) for name in paper]
         )
-    return f"## Table {number}\n\n" + _table(header, lines)
+    return f"## Table {number}\n\n" + table(header, lines)
 
 
 def _orderings(entries: list[dict]) -> str:
@@ -155,7 +156,7 @@ def _orderings(entries: list[dict]) -> str:
         "## Which of the paper's orderings hold here\n\n"
         "Differences of two rows with the same seed. *holds*, *does not hold*: all seeds "
         "agree, and their mean is beyond 0.05 dB and beyond their standard deviation; "
-        "*open*: anything else.\n\n" + _table(header, lines)
+        "*open*: anything else.\n\n" + table(header, lines)
     )
 
 
@@ -171,11 +172,6 @@ def _cell(name: str, entry: dict | None, signed: bool = False) -> str:
 
 def _time(seconds: float | None) -> str:
     return "" if seconds is None else f"{seconds / 60:.1f} min"
-
-
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
 
 
 if __name__ == "__main__":

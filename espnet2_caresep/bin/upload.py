@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import re
 import shutil
 import zipfile
@@ -23,7 +22,6 @@ from pathlib import Path
 
 import yaml
 
-from espnet2_caresep.config import ConfigError
 from espnet2_caresep.data.command import bad_input_exits
 
 
@@ -95,8 +93,9 @@ def prepare(
         ValueError: If a file cannot be used, or the scores are not of these weights.
     """
     from espnet2_caresep.model_card import model_card
+    from espnet2_caresep.results import read_results
 
-    results = _read_json(results_file)
+    results = read_results(results_file)
     if folder.exists() and not (folder / "meta.yaml").exists():
         raise ValueError(f"{folder}: is there and no earlier upload; move it away")
     part = folder.with_name(f".{folder.name}.part")
@@ -116,7 +115,7 @@ def prepare(
     # without them must hold the very weights that were scored.
     packed = sorted(part.rglob("RESULTS.json"))
     scored = str(results["about"].get("weights", ""))
-    if not (_read_json(packed[0]) == results if packed else digest in scored):
+    if not (read_results(packed[0]) == results if packed else digest in scored):
         raise ValueError(
             f"{results_file}: scores other weights ({scored}) than those of "
             f"{packed_model} ({digest}); run stages 7, 8 and 11 again"
@@ -161,16 +160,6 @@ def upload(folder: Path, repo: str, private: bool, message: str) -> str:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ValueError(f"{repo}: the hub refused ({reason[0]})") from error
     return str(address)
-
-
-def _read_json(path: Path) -> dict:
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: cannot be read ({error}); run stage 8") from error
-    if not isinstance(results, dict) or "about" not in results:
-        raise ConfigError(f"{path}: is no RESULTS.json of stage 8")
-    return results
 
 
 if __name__ == "__main__":
