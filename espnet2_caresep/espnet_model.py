@@ -10,12 +10,12 @@ from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch import Tensor
 
-from espnet2_caresep import batch as batches
 from espnet2_caresep.config import ConfigError
 from espnet2_caresep.extractor import CaRESepExtractor
-from espnet2_caresep.losses import CaRESepLoss
-from espnet2_caresep.spec_augment import SpecAugment
-from espnet2_caresep.validation import separation_figures, tagging_figures
+from espnet2_caresep.training import batch as batches
+from espnet2_caresep.training.losses import CaRESepLoss
+from espnet2_caresep.training.spec_augment import SpecAugment
+from espnet2_caresep.training.validation import separation_figures, tagging_figures
 
 MODES = ("sep", "cls", "cls+sep")
 

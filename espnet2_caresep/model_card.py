@@ -7,8 +7,8 @@ from importlib.metadata import version
 
 import yaml
 
-from espnet2_caresep.evaluation import KINDS, MODEL, QUERIES
-from espnet2_caresep.results import MAIN_SCORE, render
+from espnet2_caresep.scoring.evaluation import KINDS, MODEL, QUERIES
+from espnet2_caresep.scoring.results import MAIN_SCORE, render
 
 ABOUT = """\
 A query-based sound separator: it pulls out of a recording what sounds like a short

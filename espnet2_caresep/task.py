@@ -31,14 +31,14 @@ from espnet2_caresep.data.preprocessor import PairMixingPreprocessor
 from espnet2_caresep.espnet_model import MODES, ESPnetCaRESepModel
 from espnet2_caresep.extractor import EXTRACTORS
 from espnet2_caresep.frontend import ResamplingFrontend
-from espnet2_caresep.init_param import check_init_param
-from espnet2_caresep.losses import CaRESepLoss
 from espnet2_caresep.network.base import AnchorEncoder
 from espnet2_caresep.network.systems import SYSTEMS
-from espnet2_caresep.schedulers import CaRESepLR, WarmupCosineLR
 from espnet2_caresep.separator import QueryBoundSeparator
 from espnet2_caresep.task_checks import GIVEN, prepare
-from espnet2_caresep.trainer import CaRESepTrainer
+from espnet2_caresep.training.init_param import check_init_param
+from espnet2_caresep.training.losses import CaRESepLoss
+from espnet2_caresep.training.schedulers import CaRESepLR, WarmupCosineLR
+from espnet2_caresep.training.trainer import CaRESepTrainer
 
 enh_tse.extractor_choices.classes.update(EXTRACTORS)
 enh.separator_choices.classes["caresep"] = QueryBoundSeparator

@@ -13,9 +13,9 @@ from matplotlib.image import imread
 
 from espnet2_caresep.bin.analyze_embeddings import main
 from espnet2_caresep.data.files import write_table
-from espnet2_caresep.embeddings import candidates, embed_clips, read_classes
 from espnet2_caresep.inference.checkpoint import load_checkpoint
 from espnet2_caresep.network import SYSTEMS
+from espnet2_caresep.scoring.embeddings import candidates, embed_clips, read_classes
 
 UNET = {"unet_channels": 2, "unet_levels": 3}
 OTHERS = {  # what differs from the tiny model; None: is not set

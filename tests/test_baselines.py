@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from espnet2_caresep import baselines
-from espnet2_caresep.metrics import sdr, silence_sdr
+from espnet2_caresep.scoring import baselines
+from espnet2_caresep.scoring.metrics import sdr, silence_sdr
 
 N_FFT, HOP = 1024, 320
 

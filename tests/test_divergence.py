@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from espnet2_caresep.divergence import (
+from espnet2_caresep.scoring.divergence import (
     MIN_CLIPS,
     class_divergence,
     dimensions,

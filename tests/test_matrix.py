@@ -5,9 +5,9 @@ import json
 import pytest
 import yaml
 
-from espnet2_caresep import matrix
 from espnet2_caresep.bin import summarize_matrix
-from espnet2_caresep.paper import ROWS
+from espnet2_caresep.scoring import matrix
+from espnet2_caresep.scoring.paper import ROWS
 
 
 def write_run(root, name, seed, mixture, mode="sep", mAP=0.5, seconds=60.0):

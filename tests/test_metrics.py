@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from espnet2_caresep import metrics
+from espnet2_caresep.scoring import metrics
 
 
 def _museval():

@@ -10,10 +10,10 @@ import pytest
 import soundfile
 import yaml
 
-from espnet2_caresep import metrics, results
 from espnet2_caresep.bin import gallery, scoring
-from espnet2_caresep.evaluation import evaluate_tags
-from espnet2_caresep.metrics import sdr
+from espnet2_caresep.scoring import metrics, results
+from espnet2_caresep.scoring.evaluation import evaluate_tags
+from espnet2_caresep.scoring.metrics import sdr
 
 GAINS = [0.0, 0.5, 0.9, 1.0]  # what the "model" of this test does to a target
 

@@ -9,7 +9,7 @@ import torch
 
 from espnet2_caresep.inference import CaRESeparator
 from espnet2_caresep.inference.models import find_models, shipped_models
-from espnet2_caresep.metrics import sdr
+from espnet2_caresep.scoring.metrics import sdr
 
 # SDR in dB of the two sources of a mixture at 0 dB of two CC0 clips of the fixtures, the
 # query being the source itself. Measured when the model was added; a change of the code

@@ -3,7 +3,7 @@
 Clips of two classes are embedded by two models, each as query embedding and as
 separation feature: four maps (t-SNE) in ``OUT/embeddings.png``, and everything in
 ``OUT/embeddings.json``. Above each map stands the Kullback-Leibler divergence between
-the two classes, as :mod:`espnet2_caresep.divergence` estimates it. The paper reads two
+the two classes, as :mod:`espnet2_caresep.scoring.divergence` estimates it. The paper reads two
 divergences of a model that differ as a mismatch of its queries and its separation: its
 baseline has 4.34 and 10.37, its CaRE-SEP 5.08 and 5.77, by an estimator without a name.
 """
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         ValueError: If an input is missing or cannot be used.
     """
-    from espnet2_caresep import divergence
+    from espnet2_caresep.scoring import divergence
 
     if args.ngpu not in (0, 1) or args.num_threads < 1 or args.seed < 0:
         raise ValueError(
@@ -88,8 +88,8 @@ def run(args: argparse.Namespace) -> None:
 
     import torch
 
-    from espnet2_caresep import embeddings
-    from espnet2_caresep.embedding_maps import draw_maps
+    from espnet2_caresep.scoring import embeddings
+    from espnet2_caresep.scoring.embedding_maps import draw_maps
 
     torch.set_num_threads(args.num_threads)
     paths, classes = embeddings.read_classes(args.data_dir)
@@ -143,9 +143,9 @@ def _names(sources: Sequence[str]) -> list[str]:
 
 def _embed(args, models, paths, found) -> dict[str, dict[str, list]]:
     """Class to clip to the vectors of each model and kind."""
-    from espnet2_caresep.divergence import MIN_CLIPS
-    from espnet2_caresep.embeddings import embed_clips
     from espnet2_caresep.inference.device import choose_device
+    from espnet2_caresep.scoring.divergence import MIN_CLIPS
+    from espnet2_caresep.scoring.embeddings import embed_clips
 
     device = choose_device("cuda" if args.ngpu else "cpu")
     networks = [model.network.to(device) for model in models]
@@ -164,9 +164,9 @@ def _panels(names: Sequence[str], clips: dict, seed: int) -> tuple[list, list[di
     """The maps, and what the record says of them."""
     import numpy as np
 
-    from espnet2_caresep.divergence import class_divergence
-    from espnet2_caresep.embedding_maps import Panel, perplexity, tsne_map
-    from espnet2_caresep.embeddings import KINDS
+    from espnet2_caresep.scoring.divergence import class_divergence
+    from espnet2_caresep.scoring.embedding_maps import Panel, perplexity, tsne_map
+    from espnet2_caresep.scoring.embeddings import KINDS
 
     panels, results = [], []
     for model, name in enumerate(names):
@@ -205,7 +205,7 @@ def _panels(names: Sequence[str], clips: dict, seed: int) -> tuple[list, list[di
 
 
 def _estimator(counts) -> str:
-    from espnet2_caresep.divergence import NEIGHBOUR, SHUFFLES, dimensions
+    from espnet2_caresep.scoring.divergence import NEIGHBOUR, SHUFFLES, dimensions
 
     return (
         f"distances to neighbour {NEIGHBOUR} (Wang, Kulkarni and Verdu, 2009) on the "

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from espnet2_caresep.data.command import bad_input_exits
 from espnet2_caresep.data.files import read_table, write_whole
-from espnet2_caresep.wer import (
+from espnet2_caresep.scoring.wer import (
     Errors,
     bootstrap_interval,
     count_errors,

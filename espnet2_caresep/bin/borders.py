@@ -97,7 +97,7 @@ def measure(separator, mixture: np.ndarray, query) -> tuple[float, ...]:
     Returns:
         blocks, shift and seams in dB, time.
     """
-    from espnet2_caresep.metrics import sdr
+    from espnet2_caresep.scoring.metrics import sdr
 
     rate, segment = separator.sample_rate, separator.network.segment_samples
     hop = segment - int(segment * separator.overlap)

@@ -65,8 +65,8 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"{args.inference_dir}: holds no item of {folder} (stage 7)")
 
     from espnet2_caresep.inference.audio import read_audio, write_audio
-    from espnet2_caresep.metrics import sdr
     from espnet2_caresep.pictures import draw_separation
+    from espnet2_caresep.scoring.metrics import sdr
 
     def load(part: str, uid: str):
         audio = read_audio(tables[part][uid])

@@ -35,7 +35,7 @@ def main(cmd: Sequence[str] | None = None) -> None:
     with bad_input_exits():
         from espnet2_caresep.inference.checkpoint import read_config
         from espnet2_caresep.model_card import model_card
-        from espnet2_caresep.results import read_results
+        from espnet2_caresep.scoring.results import read_results
 
         results = read_results(args.results)
         config = read_config(args.train_config)

@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> None:
 
     import torch
 
-    from espnet2_caresep import evaluation, results
+    from espnet2_caresep.scoring import evaluation, results
 
     # Spectrograms of seconds: threads only wait for each other
     torch.set_num_threads(1)
@@ -165,7 +165,7 @@ def _describe(path: str) -> str:
 
 
 def _entries(summaries: dict) -> dict:
-    from espnet2_caresep.results import summary_entry
+    from espnet2_caresep.scoring.results import summary_entry
 
     return {
         system: {name: summary_entry(summary) for name, summary in entry.items()}

@@ -10,12 +10,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from espnet2_caresep import matrix
 from espnet2_caresep.data.command import bad_input_exits
 from espnet2_caresep.data.files import write_whole
-from espnet2_caresep.machine import describe_machine
-from espnet2_caresep.markdown import table
-from espnet2_caresep.paper import FIGURES
+from espnet2_caresep.scoring import matrix
+from espnet2_caresep.scoring.machine import describe_machine
+from espnet2_caresep.scoring.markdown import table
+from espnet2_caresep.scoring.paper import FIGURES
 
 RULES = """\
 ## How to read this

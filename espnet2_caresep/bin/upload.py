@@ -93,7 +93,7 @@ def prepare(
         ValueError: If a file cannot be used, or the scores are not of these weights.
     """
     from espnet2_caresep.model_card import model_card
-    from espnet2_caresep.results import read_results
+    from espnet2_caresep.scoring.results import read_results
 
     results = read_results(results_file)
     if folder.exists() and not (folder / "meta.yaml").exists():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from espnet2_caresep.inference.report import COLOURS, Track, render
 from espnet2_caresep.inference.scene import Scene
-from espnet2_caresep.report import COLOURS, Track, render
 
 NOTHING = "No sound reached the threshold, so the residual is all."
 QUERIES = (

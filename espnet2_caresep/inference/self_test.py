@@ -11,8 +11,8 @@ import torch
 from espnet2_caresep.inference.checkpoint import Checkpoint
 from espnet2_caresep.inference.presence import PresenceRule
 from espnet2_caresep.inference.separator import CaRESeparator
-from espnet2_caresep.metrics import sdr
 from espnet2_caresep.network.caresep import CaRESep
+from espnet2_caresep.scoring.metrics import sdr
 
 RATE = 44100  # not the network's, so that conversion is tested as well
 SECONDS = 2

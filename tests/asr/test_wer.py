@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from espnet2_caresep.bin import asr_scoring
-from espnet2_caresep.wer import (
+from espnet2_caresep.scoring.wer import (
     Errors,
     bootstrap_interval,
     count_errors,

@@ -125,7 +125,7 @@ def training(corpus, tmp_path):
 def validation_scores(training, tmp_path):
     """Scores of the validation set by a plain loop over its examples."""
     from espnet2_caresep.task import CaRESepTask
-    from espnet2_caresep.validation import epoch_scores
+    from espnet2_caresep.training.validation import epoch_scores
 
     def scores(model) -> dict[str, float]:
         args = CaRESepTask.get_parser().parse_args(training(tmp_path / "unused"))

@@ -1,6 +1,6 @@
 import torch
 
-from espnet2_caresep.ema import WeightAverage
+from espnet2_caresep.training.ema import WeightAverage
 
 
 def make(decay=0.5):

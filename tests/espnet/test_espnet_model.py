@@ -5,13 +5,13 @@ import pytest
 import torch
 from synthetic import CLASSES, NETWORK, SAMPLES
 
-from espnet2_caresep.batch import mixup
 from espnet2_caresep.config import ConfigError
 from espnet2_caresep.espnet_model import ESPnetCaRESepModel, frozen
 from espnet2_caresep.extractor import CaRESepExtractor
-from espnet2_caresep.losses import CaRESepLoss
-from espnet2_caresep.metrics import mean_average_precision, sdr, silence_sdr
-from espnet2_caresep.validation import epoch_scores, separation_figures
+from espnet2_caresep.scoring.metrics import mean_average_precision, sdr, silence_sdr
+from espnet2_caresep.training.batch import mixup
+from espnet2_caresep.training.losses import CaRESepLoss
+from espnet2_caresep.training.validation import epoch_scores, separation_figures
 
 
 def build(mode="cls+sep", loss=None, perturb=False, **options):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from espnet2_caresep.config import ConfigError
-from espnet2_caresep.init_param import check_init_param
+from espnet2_caresep.training.init_param import check_init_param
 
 
 class Model(torch.nn.Module):

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from espnet2_caresep.losses import CaRESepLoss, negative_sdr
+from espnet2_caresep.training.losses import CaRESepLoss, negative_sdr
 
 
 def noise(*shape):

@@ -19,9 +19,9 @@ from espnet2_caresep.bin.train import main
 from espnet2_caresep.espnet_model import ESPnetCaRESepModel
 from espnet2_caresep.extractor import EXTRACTORS, CaRESepExtractor
 from espnet2_caresep.inference.checkpoint import load_checkpoint
-from espnet2_caresep.losses import CaRESepLoss
 from espnet2_caresep.network import SYSTEMS
 from espnet2_caresep.task import extractor_choices
+from espnet2_caresep.training.losses import CaRESepLoss
 
 ROWS = Path(__file__).parents[2] / "conf" / "tuning" / "debsounds_cpu"
 SWIN = {key: value for key, value in NETWORK.items() if key != "decoder_depths"}

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from espnet2_caresep.schedulers import CaRESepLR, WarmupCosineLR
+from espnet2_caresep.training.schedulers import CaRESepLR, WarmupCosineLR
 
 
 def optimizer(rate=1e-3):

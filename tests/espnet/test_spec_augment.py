@@ -12,8 +12,8 @@ from espnet2_caresep.bin.train import main
 from espnet2_caresep.config import ConfigError
 from espnet2_caresep.espnet_model import ESPnetCaRESepModel
 from espnet2_caresep.extractor import EXTRACTORS
-from espnet2_caresep.losses import CaRESepLoss
-from espnet2_caresep.spec_augment import SpecAugment
+from espnet2_caresep.training.losses import CaRESepLoss
+from espnet2_caresep.training.spec_augment import SpecAugment
 
 SYSTEMS = {
     "shared": ("caresep", NETWORK),

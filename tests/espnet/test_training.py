@@ -13,7 +13,7 @@ from synthetic import CLASSES
 from espnet2_caresep.bin.train import main
 from espnet2_caresep.data.files import read_table, write_table
 from espnet2_caresep.task import CaRESepTask
-from espnet2_caresep.trainer import complete_last_epoch, whole_files
+from espnet2_caresep.training.trainer import complete_last_epoch, whole_files
 
 
 @pytest.fixture(autouse=True)

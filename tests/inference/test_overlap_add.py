@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espnet2_caresep.inference.overlap_add import OverlapAdd, overlap_add
-from espnet2_caresep.metrics import sdr
+from espnet2_caresep.scoring.metrics import sdr
 
 
 @settings(deadline=None)

@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from espnet2_caresep.inference import CaRESeparator
 from espnet2_caresep.inference.audio import Audio
 from espnet2_caresep.inference.events import Event
+from espnet2_caresep.inference.report import Track, render
 from espnet2_caresep.inference.results import Stems, Tags
 from espnet2_caresep.inference.scene import FADE, separate_scene
 from espnet2_caresep.inference.scene_folder import describe, stem_names
 from espnet2_caresep.inference.scene_page import render_scene
 from espnet2_caresep.inference.scene_pieces import cut_at_borders, split_alone
-from espnet2_caresep.report import Track, render
 
 RATE, HOP = 32000, 10240
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from espnet2_caresep.inference import CaRESeparator
-from espnet2_caresep.metrics import sdr
+from espnet2_caresep.scoring.metrics import sdr
 
 
 @pytest.fixture(scope="module")

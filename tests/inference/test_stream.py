@@ -15,7 +15,7 @@ from espnet2_caresep.inference import CaRESeparator, Query
 from espnet2_caresep.inference.partition import split_exactly
 from espnet2_caresep.inference.segments import separate_segments
 from espnet2_caresep.inference.stream import Inside, SeparationStream
-from espnet2_caresep.metrics import sdr
+from espnet2_caresep.scoring.metrics import sdr
 
 quick = settings(
     max_examples=15, deadline=None, suppress_health_check=list(HealthCheck)

@@ -8,8 +8,8 @@ import pytest
 import yaml
 from hub import Hub
 
-from espnet2_caresep.metrics import summarize
-from espnet2_caresep.results import summary_entry, write_results
+from espnet2_caresep.scoring.metrics import summarize
+from espnet2_caresep.scoring.results import summary_entry, write_results
 
 WEIGHTS = "valid.mixture_sdr.best.pth"
 

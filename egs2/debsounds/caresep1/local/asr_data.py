@@ -20,7 +20,7 @@ import soundfile
 
 from espnet2_caresep.data.command import bad_input_exits
 from espnet2_caresep.data.files import write_table
-from espnet2_caresep.wer import spoken_words
+from espnet2_caresep.scoring.wer import spoken_words
 
 SOUNDS = "asterisk-core-sounds-en-g722"
 TEXTS = "asterisk-core-sounds-en"

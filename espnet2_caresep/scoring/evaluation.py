@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from espnet2_caresep import baselines, metrics
 from espnet2_caresep.data.files import read_table
 from espnet2_caresep.inference.audio import read_audio
 from espnet2_caresep.progress import progress
+from espnet2_caresep.scoring import baselines, metrics
 
 MODEL = "model"
 KINDS = ("mixture", "clean", "silence")

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from espnet2_caresep.metrics import (
+from espnet2_caresep.scoring.metrics import (
     mean_average_precision,
     sdr,
     silence_sdr,
@@ -24,7 +24,7 @@ def separation_figures(
     rest: Tensor | None = None,
     rest_estimate: Tensor | None = None,
 ) -> list[dict[str, float]]:
-    """Scores in dB of each item; see :mod:`espnet2_caresep.metrics`.
+    """Scores in dB of each item; see :mod:`espnet2_caresep.scoring.metrics`.
 
     Args:
         target: (R, N) targets.
@@ -62,7 +62,7 @@ def epoch_scores(items: list[dict]) -> dict[str, float]:
         items: Figures of its items.
 
     Returns:
-        Means as :func:`espnet2_caresep.metrics.summarize` takes them, and ``mAP``;
+        Means as :func:`espnet2_caresep.scoring.metrics.summarize` takes them, and ``mAP``;
         without the scores that no item has.
     """
     scores = {}

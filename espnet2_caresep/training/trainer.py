@@ -19,8 +19,8 @@ from espnet2.train.reporter import Reporter
 from espnet2.train.trainer import Trainer, TrainerOptions
 from espnet2.utils.build_dataclass import build_dataclass
 
-from espnet2_caresep.ema import WeightAverage
-from espnet2_caresep.validation import epoch_scores
+from espnet2_caresep.training.ema import WeightAverage
+from espnet2_caresep.training.validation import epoch_scores
 
 logger = logging.getLogger(__name__)
 

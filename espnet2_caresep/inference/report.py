@@ -18,7 +18,7 @@ from espnet2_caresep.inference.events import Event
 from espnet2_caresep.inference.resampling import resample
 from espnet2_caresep.pictures import RANGE_DB, log_mel
 
-TEMPLATE = Path(__file__).parent / "templates" / "scene.html"
+TEMPLATE = Path(__file__).parents[1] / "templates" / "scene.html"
 # Hues that are told apart, also by most who do not see all colours (Okabe and Ito).
 COLOURS = (
     "#0072b2",

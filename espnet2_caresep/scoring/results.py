@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from espnet2_caresep.data.files import write_whole
-from espnet2_caresep.evaluation import KINDS, MODEL, QUERIES
-from espnet2_caresep.markdown import table
-from espnet2_caresep.metrics import Summary
+from espnet2_caresep.scoring.evaluation import KINDS, MODEL, QUERIES
+from espnet2_caresep.scoring.markdown import table
+from espnet2_caresep.scoring.metrics import Summary
 
 MAIN_SCORE = {"mixture": "sdr", "clean": "sdr", "silence": "silence_sdr"}
 DETAILS = {

@@ -9,7 +9,7 @@ from statistics import mean, median, stdev
 
 import yaml
 
-from espnet2_caresep.paper import FIGURES, ORDERINGS, ROWS
+from espnet2_caresep.scoring.paper import FIGURES, ORDERINGS, ROWS
 
 NOTICED = 0.05  # dB; two rows that differ by less are the same
 
