@@ -1,0 +1,1 @@
+"""Scores: SDR and mAP, results of a run, tables over runs, embeddings, WER."""

@@ -1,0 +1,1 @@
+"""How a system is trained: losses, batches, schedulers, trainer, validation."""
