@@ -10,6 +10,7 @@ from espnet2.train.preprocessor import AbsPreprocessor
 from torch.utils.data import get_worker_info
 
 from espnet2_caresep.config import ConfigError
+from espnet2_caresep.data.augment import LevelAugment, SourceAugment
 from espnet2_caresep.data.fixed import FixedMixtures
 from espnet2_caresep.data.mixing import mix_pair
 from espnet2_caresep.data.segments import SegmentReader
@@ -46,6 +47,9 @@ class PairMixingPreprocessor(AbsPreprocessor):
         snr_range: Level of source 1 over source 2 in dB, uniform between the two
             values; by default 0 dB.
         gain_range: Gain on mixture and references in dB, uniform between two values.
+        speed_range: Speed of each source and of each anchor that is another clip, as
+            :class:`~espnet2_caresep.data.augment.SourceAugment` draws it.
+        eq_gain: Likewise, their timbre.
         max_retries: Unusable clips in a row after which training stops.
 
     Raises:
@@ -69,6 +73,8 @@ class PairMixingPreprocessor(AbsPreprocessor):
         p_silence: float = 0.0,
         snr_range: Sequence[float] | None = None,
         gain_range: Sequence[float] | None = None,
+        speed_range: Sequence[float] | None = None,
+        eq_gain: float = 0.0,
         max_retries: int = 20,
     ):
         super().__init__(train)
@@ -90,10 +96,12 @@ class PairMixingPreprocessor(AbsPreprocessor):
         self.source_dir = source_dir
         self.balance = balance
         self.p_other, self.p_identity, self.p_silence = p_other, p_identity, p_silence
-        self.snr_range = _check_range("snr_range", snr_range)
-        self.gain_range = _check_range("gain_range", gain_range)
+        self.levels = LevelAugment(snr_range, gain_range)
+        augment = SourceAugment(sample_rate, speed_range, eq_gain)
         self.fixed = FixedMixtures(labels, max_samples, anchors_only=mode == "cls")
-        self.reader = SegmentReader(sample_rate, self.segment_samples, max_retries)
+        self.reader = SegmentReader(
+            sample_rate, self.segment_samples, max_retries, augment if train else None
+        )
         self.epoch = 0
         self.draws = 0
         self._pool: SourcePool | None = None
@@ -195,13 +203,9 @@ class PairMixingPreprocessor(AbsPreprocessor):
             self._anchor(rng, clip1, cls1, segment1),
             self._anchor(rng, clip2, cls2, segment2),
         ]
-        mixture, source1, source2 = mix_pair(segment1, segment2)
-        if self.snr_range is not None:
-            source2 = source2 * _from_db(-rng.uniform(*self.snr_range))
-            mixture = source1 + source2
-        if self.gain_range is not None:
-            gain = _from_db(rng.uniform(*self.gain_range))
-            mixture, source1, source2 = gain * mixture, gain * source1, gain * source2
+        _, source1, source2 = mix_pair(segment1, segment2)
+        source1, source2 = self.levels(rng, source1, source2)
+        mixture = source1 + source2
         input1, target1 = self._triplet(rng, mixture, source1, source2)
         input2, target2 = self._triplet(rng, mixture, source2, source1)
         example = {
@@ -236,10 +240,6 @@ class PairMixingPreprocessor(AbsPreprocessor):
         return mixture, target
 
 
-def _from_db(decibels: float) -> np.float32:
-    return np.float32(10 ** (decibels / 20))
-
-
 def _check_shares(p_other: float, p_identity: float, p_silence: float) -> None:
     shares = {"p_other": p_other, "p_identity": p_identity, "p_silence": p_silence}
     for name, share in shares.items():
@@ -247,11 +247,3 @@ def _check_shares(p_other: float, p_identity: float, p_silence: float) -> None:
             raise ConfigError(f"{name} must be within 0 and 1, got {share}")
     if p_identity + p_silence > 1:
         raise ConfigError("p_identity + p_silence must be at most 1")
-
-
-def _check_range(name: str, limits: Sequence[float] | None) -> tuple | None:
-    if limits is None:
-        return None
-    if isinstance(limits, str) or len(limits) != 2 or limits[0] > limits[1]:
-        raise ConfigError(f"{name} must be two values in dB, [low, high], got {limits}")
-    return tuple(limits)

@@ -9,6 +9,7 @@ import numpy as np
 import soundfile
 
 from espnet2_caresep.config import ConfigError
+from espnet2_caresep.data.augment import SourceAugment
 from espnet2_caresep.data.mixing import MIN_ENERGY, energy, read_segment
 
 logger = logging.getLogger(__name__)
@@ -25,16 +26,24 @@ class SegmentReader:
         sample_rate: The rate that clips must have, in Hz.
         segment_samples: Length of a segment.
         max_retries: Unusable clips in a row after which to give up.
+        augment: Changes each segment; None leaves them as they are.
 
     Attributes:
         skipped: Clips found unusable so far.
     """
 
-    def __init__(self, sample_rate: int, segment_samples: int, max_retries: int = 20):
+    def __init__(
+        self,
+        sample_rate: int,
+        segment_samples: int,
+        max_retries: int = 20,
+        augment: SourceAugment | None = None,
+    ):
         self.sample_rate = sample_rate
         self.segment_samples = segment_samples
         self.min_samples = round(MIN_SECONDS * sample_rate)
         self.max_retries = max_retries
+        self.augment = augment
         self.skipped = 0
 
     def read(self, rng: np.random.Generator, path: str) -> np.ndarray:
@@ -58,7 +67,9 @@ class SegmentReader:
             raise ValueError(f"{path}: cannot be read as audio ({error})") from error
         if frames < self.min_samples:
             raise ValueError(f"{path}: is shorter than {MIN_SECONDS} s")
-        longest = max(round(MAX_SECONDS * self.sample_rate), self.segment_samples)
+        speed = 1.0 if self.augment is None else self.augment.speed(rng)
+        size = round(speed * self.segment_samples)
+        longest = max(round(MAX_SECONDS * self.sample_rate), size)
         start = int(rng.integers(max(0, frames - longest) + 1))
         audio = read_segment(
             path,
@@ -66,7 +77,9 @@ class SegmentReader:
             min(frames, longest) / self.sample_rate,
             self.sample_rate,
         )
-        segment = self._cut(rng, audio)
+        segment = self._cut(rng, audio, size)
+        if self.augment is not None:
+            segment = self.augment(rng, segment, self.segment_samples)
         if energy(segment) <= MIN_ENERGY:
             raise ValueError(f"{path}: is silent")
         return segment
@@ -112,8 +125,9 @@ class SegmentReader:
         logger.warning(f"skipped a clip ({self.skipped} so far): {error}")
         return str(error)
 
-    def _cut(self, rng: np.random.Generator, audio: np.ndarray) -> np.ndarray:
-        size = self.segment_samples
+    def _cut(
+        self, rng: np.random.Generator, audio: np.ndarray, size: int
+    ) -> np.ndarray:
         if len(audio) <= size:
             before = int(rng.integers(size - len(audio) + 1))
             return np.pad(audio, (before, size - len(audio) - before))
