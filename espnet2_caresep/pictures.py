@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ from espnet2_caresep.network.stft import STFT
 
 RANGE_DB = 70  # below the loudest point of a picture everything is equally dark
 BANDS = 96
+COLUMNS = 1200  # of a picture of long audio
+PIECE = 2**20  # samples whose spectrogram is computed at once
+HOP = 320  # samples of an STFT frame
 
 
 def log_mel(audio: np.ndarray, sample_rate: int, bands: int = BANDS) -> np.ndarray:
@@ -40,8 +44,50 @@ def log_mel(audio: np.ndarray, sample_rate: int, bands: int = BANDS) -> np.ndarr
     return 10 * np.log10(np.maximum(power @ weights.T, 1e-12)).T
 
 
+def log_mel_columns(
+    blocks: Iterable[np.ndarray], frames: int, sample_rate: int
+) -> np.ndarray:
+    """Log-mel spectrogram of audio of any length, at most some 1,200 columns wide.
+
+    Args:
+        blocks: (channels, n) float32 one after the other; the channels' mean is seen.
+        frames: Samples of a channel in all.
+        sample_rate: Hz.
+
+    Returns:
+        (bands, columns) in dB as :func:`log_mel`; a column is the mean of its power.
+    """
+    pool = max(1, frames // HOP // COLUMNS)  # STFT frames of a column
+    size = max(1, PIECE // (HOP * pool)) * HOP * pool
+    columns = []
+    for piece in _pieces(blocks, size):
+        power = 10 ** (log_mel(piece, sample_rate) / 10)
+        count = max(1, power.shape[1] // pool)
+        columns += [part.mean(1) for part in np.array_split(power, count, axis=1)]
+    return 10 * np.log10(np.stack(columns, 1))
+
+
+def _pieces(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """Mono pieces (size,); the last one may be shorter."""
+    held, count = [], 0
+    for block in blocks:
+        held.append(block.mean(0))
+        count += len(held[-1])
+        while count >= size:
+            whole = np.concatenate(held)
+            yield whole[:size]
+            held, count = [whole[size:]], count - size
+    if count:
+        yield np.concatenate(held)
+
+
 def draw_separation(
-    path: str | Path, panels: dict[str, np.ndarray], title: str, sample_rate: int
+    path: str | Path,
+    panels: Mapping[str, np.ndarray],
+    title: str,
+    sample_rate: int,
+    marks: Mapping[str, tuple[float, float]] | None = None,
+    width: float = 4.0,
 ) -> None:
     """Draws waveforms as log-mel panels side by side into a PNG.
 
@@ -50,14 +96,19 @@ def draw_separation(
     Args:
         path: File to write, whole or not at all.
         panels: Title of a panel to its waveform (samples,), float32.
-        title: Title of the picture.
+        title: Title of the picture; none if empty.
         sample_rate: Hz.
+        marks: Title of a panel to the seconds, from and to, that are marked on it.
+        width: Of a panel, in inches.
     """
     from matplotlib.figure import Figure  # no window system, no global state
 
-    figure = Figure(figsize=(4 * len(panels), 3.6), layout="constrained")
+    figure = Figure(figsize=(width * len(panels), 3.6), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    mels = [log_mel(audio, sample_rate) for audio in panels.values()]
+    mels = [
+        log_mel_columns([audio[None]], len(audio), sample_rate)
+        for audio in panels.values()
+    ]
     shared = max(mel.max() for mel in mels[1:]) if len(mels) > 1 else mels[0].max()
     for i, (axis, name, mel) in enumerate(zip(axes, panels, mels)):
         top = shared if i else mel.max()
@@ -71,12 +122,15 @@ def draw_separation(
             vmax=top,
             extent=(0, seconds, 0, len(mel)),
         )
+        for second in (marks or {}).get(name, ()):
+            axis.axvline(second, color="cyan", linewidth=1.5)
         axis.set_title(name, fontsize=10)
         axis.set_xlabel("seconds")
         _mel_ticks(axis, sample_rate, len(mel))
         figure.colorbar(image, ax=axis, label="dB")
     axes[0].set_ylabel("kHz (mel scale)")
-    figure.suptitle(title, fontsize=11)
+    if title:
+        figure.suptitle(title, fontsize=11)
     with write_whole(path) as part:
         figure.savefig(part, dpi=100)
 

@@ -44,6 +44,10 @@ COMMANDS = {
         "espnet2_caresep.cli.doctor",
         "say what is installed, and try whether it separates",
     ),
+    "demo": (
+        "espnet2_caresep.cli.demo",
+        "open a page to drop a mixture on, and listen to what is separated",
+    ),
 }
 
 
