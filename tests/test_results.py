@@ -43,6 +43,7 @@ def work(tmp_path_factory):
         }
         for kind, source, output in (
             ("mixture", "mixture", "scaled"),
+            ("matched", "mixture", "scaled"),
             ("clean", "target", "scaled"),
             ("silence", "other", "damped"),
         ):
@@ -94,7 +95,7 @@ def scored(work, tiny_model):
 
 def test_known_answers(scored):
     model = scored["systems"]["model"]
-    for name in ("mixture_own", "mixture_other", "clean_own", "clean_other"):
+    for name in ("mixture_own", "matched_other", "clean_own", "clean_other"):
         entry = model[f"{name}/sdr"]
         # Gains 0, 0.5, 0.9: 0, 6.02 and 20 dB; gain 1 is exact, out of the mean.
         assert entry["mean"] == pytest.approx((0 + 6.0206 + 20) / 3, abs=0.01)
@@ -142,6 +143,7 @@ def test_page_is_rendered_from_the_json(scored, work):
     page = (work / "scores" / "RESULTS.md").read_text()
     assert page == results.render(scored)
     assert "| **model** | 8.67 / 13.01 |" in page
+    assert "| mixture, other | matched, own |" in page and "- **matched**:" in page
     assert "| extractor | caresep |" in page
     assert "2 min 5 s" in page and "run.sh --x \\| y" in page
     assert "25.0 % infinite" in page
@@ -154,8 +156,8 @@ def test_every_item_is_kept(scored, work):
     rows = (work / "scores" / "items.tsv").read_text().splitlines()
     table = [row.split("\t") for row in rows]
     assert table[0] == ["test_set", "uid", "label", "system", "score", "dB"]
-    # 5 systems, 4 items, own and other: 5 mixture scores, 3 clean and 1 silence.
-    assert len(table) - 1 == 5 * 4 * 2 * (5 + 3 + 1)
+    # 5 systems, 4 items, own and other: scores of mixture, matched, clean, silence.
+    assert len(table) - 1 == 5 * 4 * 2 * (5 + 5 + 3 + 1)
     first = next(r for r in table if r[1] == "pair1_1" and r[4] == "sdr")
     assert first[2] == "b" and float(first[5]) == pytest.approx(6.02, abs=0.01)
 
@@ -184,6 +186,7 @@ def test_missing_outputs_are_counted(work, tiny_model, tmp_path, capsys):
     assert found["tagging"] is None
     page = (work / "more" / "RESULTS.md").read_text()
     assert "1 more without an output" in page and "Tagging" not in page
+    assert "matched" not in page
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from espnet2_caresep.data.bandwidth import match_bandwidth
 from espnet2_caresep.data.command import bad_input_exits
 from espnet2_caresep.data.files import (
     keyed_directory,
@@ -23,6 +24,8 @@ from espnet2_caresep.data.files import (
 )
 from espnet2_caresep.data.mixing import energy, mix_pair, read_segment
 from espnet2_caresep.data.pairs import Pair, read_pairs
+
+QUERIES = ("enroll_spk1", "enroll_spk2", "other_spk1", "other_spk2")
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -39,7 +42,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--inference_prefix",
         type=Path,
-        help="also write PREFIX_{mixture,clean,silence}_{own,other}",
+        help="also write PREFIX_{mixture,matched,clean,silence}_{own,other}",
     )
     parser.add_argument("--fs", type=int, default=32000, help="sample rate in Hz")
     parser.add_argument(
@@ -76,77 +79,94 @@ def usable_pairs(pairs: list[Pair], known: Iterable[str], max_skip_share: float)
     return usable
 
 
-def make_pair(
-    pair: Pair, paths: dict[str, str], audio_dir: Path, sample_rate: int
-) -> dict[str, Path]:
-    """Writes the waveforms of a pair.
+def read_pair(
+    pair: Pair, paths: dict[str, str], sample_rate: int
+) -> dict[str, np.ndarray]:
+    """Reads the two sources, which are their own queries, and the other queries.
 
     Returns:
-        List name (without ``.scp``) to file.
+        List name (without ``.scp``) to waveform.
 
     Raises:
         ValueError: If a clip cannot be read, or a source or query is silent.
     """
     starts = (pair.start1, pair.start2, pair.other1_start, pair.other2_start)
-    segments = []
-    for uid, start in zip(pair.uids(), starts):
-        segment = read_segment(paths[uid], start, pair.seconds, sample_rate)
-        if energy(segment) == 0.0:
+    segments = {}
+    for name, uid, start in zip(QUERIES, pair.uids(), starts):
+        segments[name] = read_segment(paths[uid], start, pair.seconds, sample_rate)
+        if energy(segments[name]) == 0.0:
             raise ValueError(f"{pair.pair}: {uid} is silent from {start:g} s on")
-        segments.append(segment)
-    source1, source2, other1, other2 = segments
-    mixture, reference1, reference2 = mix_pair(source1, source2)
-    waveforms: dict[str, np.ndarray] = {
-        "wav": mixture,
-        "spk1": reference1,
-        "spk2": reference2,
-        "enroll_spk1": source1,
-        "enroll_spk2": source2,
-        "other_spk1": other1,
-        "other_spk2": other2,
-    }
+    return segments
+
+
+def match_pair(queries: dict[str, np.ndarray], sample_rate: int):
+    """The same waveforms, all with the bandwidth of the narrower source."""
+    waveforms = list(queries.values())
+    sources, others = match_bandwidth(waveforms[:2], waveforms[2:], sample_rate)
+    return dict(zip(queries, sources + others))
+
+
+def write_pair(
+    stem: Path, queries: dict[str, np.ndarray], sample_rate: int
+) -> dict[str, Path]:
+    """Mixes the two sources and writes the waveforms of a pair, where not yet there.
+
+    Args:
+        stem: What the files' names begin with.
+        queries: See :func:`read_pair`.
+        sample_rate: Sample rate in Hz.
+
+    Returns:
+        List name (without ``.scp``) to file.
+    """
+    mixture, reference1, reference2 = mix_pair(*list(queries.values())[:2])
+    waveforms = {"wav": mixture, "spk1": reference1, "spk2": reference2, **queries}
     files = {}
     for name, waveform in waveforms.items():
-        files[name] = audio_dir / f"{pair.pair}_{name}.wav"
+        files[name] = stem.with_name(f"{stem.name}_{name}.wav")
         if not files[name].exists():
             with write_whole(files[name]) as part:
                 soundfile.write(part, waveform, sample_rate, subtype="FLOAT")
     return files
 
 
-def write_inference_sets(
-    prefix: Path, items: dict[str, dict[str, Path]], labels: dict[str, dict[str, str]]
+def write_inference_set(
+    folder: Path,
+    kind: str,
+    query: str,
+    items: dict[str, dict[str, Path]],
+    labels: dict[str, dict[str, str]],
 ) -> None:
-    """Writes the six test sets; they share the files of the mixtures.
+    """Writes the lists of a test set; the audio is that of the mixtures.
 
-    mixture: the mixture in, the target wanted. clean: the target alone in, and wanted.
-    silence: the partner alone in, silence wanted (so there is no reference). Each with
-    the target itself as the query and with another clip of its class.
+    mixture: the mixture in, the target wanted; matched: the same, of items that
+    :func:`match_pair` made. clean: the target alone in, and wanted. silence: the
+    partner alone in, silence wanted (so there is no reference).
+
+    Args:
+        folder: The test set.
+        kind: One of those.
+        query: "enroll", the target itself, or "other", another clip of its class.
+        items: Pair to its files, see :func:`write_pair`.
+        labels: List name to pair to labels.
     """
-    for query, query_list in (("own", "enroll"), ("other", "other")):
-        for kind in ("mixture", "clean", "silence"):
-            lists: dict[str, dict[str, object]] = {}
-            for pair, files in items.items():
-                for target, partner in (("1", "2"), ("2", "1")):
-                    uid = f"{pair}_{target}"
-                    audio = {
-                        "mixture": files["wav"],
-                        "clean": files[f"spk{target}"],
-                        "silence": files[f"spk{partner}"],
-                    }[kind]
-                    row = {
-                        "wav.scp": audio,
-                        "enroll_spk1.scp": files[f"{query_list}_spk{target}"],
-                        "labels": labels[f"label_spk{target}"][pair],
-                    }
-                    if kind != "silence":
-                        row["spk1.scp"] = files[f"spk{target}"]
-                    for name, value in row.items():
-                        lists.setdefault(name, {})[uid] = value
-            output_dir = prefix.with_name(f"{prefix.name}_{kind}_{query}")
-            output_dir.mkdir(parents=True, exist_ok=True)
-            for name in sorted(lists):  # wav.scp comes last
-                write_table(output_dir / name, lists[name])
+    lists: dict[str, dict[str, object]] = {}
+    for pair, files in items.items():
+        for target, partner in (("1", "2"), ("2", "1")):
+            uid = f"{pair}_{target}"
+            alone = {"clean": f"spk{target}", "silence": f"spk{partner}"}
+            row = {
+                "wav.scp": files[alone.get(kind, "wav")],
+                "enroll_spk1.scp": files[f"{query}_spk{target}"],
+                "labels": labels[f"label_spk{target}"][pair],
+            }
+            if kind != "silence":
+                row["spk1.scp"] = files[f"spk{target}"]
+            for name, value in row.items():
+                lists.setdefault(name, {})[uid] = value
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in sorted(lists):  # wav.scp comes last
+        write_table(folder / name, lists[name])
 
 
 def make_mixtures(args: argparse.Namespace) -> None:
@@ -163,26 +183,31 @@ def make_mixtures(args: argparse.Namespace) -> None:
     audio_dir = keyed_directory(
         args.output_dir / "data", f"{args.fs} {args.list.read_bytes()!r} {made_with}"
     ).absolute()
-    items = {}
+    items, matched = {}, {}
     for pair in pairs:
-        items[pair.pair] = make_pair(pair, paths, audio_dir, args.fs)
+        queries = read_pair(pair, paths, args.fs)
+        items[pair.pair] = write_pair(audio_dir / pair.pair, queries, args.fs)
+        if args.inference_prefix is not None:
+            stem = audio_dir / f"{pair.pair}_matched"
+            queries = match_pair(queries, args.fs)
+            matched[pair.pair] = write_pair(stem, queries, args.fs)
     labels = {
         "label_spk1": {p.pair: clip_labels[p.source1] for p in pairs},
         "label_spk2": {p.pair: clip_labels[p.source2] for p in pairs},
     }
     for name, table in labels.items():
         write_table(args.output_dir / name, table)
-    for name in ("other_spk1", "other_spk2", "enroll_spk1", "enroll_spk2") + (
-        "spk1",
-        "spk2",
-        "wav",
-    ):
+    for name in sorted([*QUERIES, "spk1", "spk2", "wav"]):  # wav.scp comes last
         write_table(
             args.output_dir / f"{name}.scp",
             {pair: files[name] for pair, files in items.items()},
         )
     if args.inference_prefix is not None:
-        write_inference_sets(args.inference_prefix, items, labels)
+        for kind in ("mixture", "matched", "clean", "silence"):
+            made = matched if kind == "matched" else items
+            for query, name in (("own", "enroll"), ("other", "other")):
+                folder = Path(f"{args.inference_prefix}_{kind}_{query}")
+                write_inference_set(folder, kind, name, made, labels)
     print(f"{args.output_dir}: {len(items)} pairs at 0 dB")
 
 

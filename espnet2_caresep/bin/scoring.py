@@ -1,7 +1,7 @@
 """Stage 8: scores the outputs of stage 7 -> RESULTS.json, RESULTS.md, items.tsv.
 
-Reads ``TEST_DIR/test_{mixture,clean,silence}_{own,other}`` and the outputs under the
-same names in ``INFERENCE_DIR``; at least one of the six, or tags, must be there.
+Reads ``TEST_DIR/test_{mixture,matched,clean,silence}_{own,other}`` and the outputs
+under the same names in ``INFERENCE_DIR``; at least one of them, or tags, must be there.
 """
 
 from __future__ import annotations
@@ -72,17 +72,23 @@ def run(args: argparse.Namespace) -> None:
     start = time.monotonic()
     if (args.tags is None) != (args.labels is None):
         raise ValueError("--tags and --labels are given together or not at all")
-    names = _find_sets(Path(args.test_dir), Path(args.inference_dir), args.test_set)
-    if not names and args.tags is None:
-        raise ValueError(
-            f"no {args.test_set}_<mixture|clean|silence>_<own|other> is both in "
-            f"{args.test_dir} (stage 3) and in {args.inference_dir} (stage 7)"
-        )
 
     import torch
 
     from espnet2_caresep.scoring import evaluation, results
 
+    names = [
+        f"{kind}_{query}"
+        for kind in evaluation.KINDS
+        for query in evaluation.QUERIES
+        if Path(args.test_dir, f"{args.test_set}_{kind}_{query}").is_dir()
+        and Path(args.inference_dir, f"{args.test_set}_{kind}_{query}").is_dir()
+    ]
+    if not names and args.tags is None:
+        raise ValueError(
+            f"no {args.test_set}_<{'|'.join(evaluation.KINDS)}>_<own|other> is both in "
+            f"{args.test_dir} (stage 3) and in {args.inference_dir} (stage 7)"
+        )
     # Spectrograms of seconds: threads only wait for each other
     torch.set_num_threads(1)
     about = _about(args)
@@ -119,16 +125,6 @@ def run(args: argparse.Namespace) -> None:
     )
     _write_items(Path(args.output_dir, "items.tsv"), items)
     print(page)
-
-
-def _find_sets(test_dir: Path, inference_dir: Path, test_set: str) -> list[str]:
-    found = []
-    for kind in ("mixture", "clean", "silence"):
-        for query in ("own", "other"):
-            folder = f"{test_set}_{kind}_{query}"
-            if (test_dir / folder).is_dir() and (inference_dir / folder).is_dir():
-                found.append(f"{kind}_{query}")
-    return found
 
 
 def _about(args: argparse.Namespace) -> dict[str, str | int | float]:

@@ -21,7 +21,7 @@ from espnet2_caresep.progress import progress
 from espnet2_caresep.scoring import baselines, metrics
 
 MODEL = "model"
-KINDS = ("mixture", "clean", "silence")
+KINDS = ("mixture", "matched", "clean", "silence")
 QUERIES = ("own", "other")
 
 # Each takes (input, query, reference), tensors (samples,).
@@ -62,7 +62,8 @@ def score_item(kind: str, mixture, reference, estimate) -> dict[str, float]:
     """The scores that have a meaning for a kind of test set.
 
     Args:
-        kind: "mixture", "clean" (input = reference) or "silence" (no reference).
+        kind: "mixture", "matched" (a mixture as well), "clean" (input = reference) or
+            "silence" (no reference).
         mixture: Input, (samples,).
         reference: Target, (samples,).
         estimate: What was separated, (samples,).
@@ -78,7 +79,7 @@ def score_item(kind: str, mixture, reference, estimate) -> dict[str, float]:
         "si_sdr": metrics.si_sdr(reference, estimate),
         "uss_sdr": metrics.uss_sdr(reference, estimate),
     }
-    if kind == "mixture":
+    if kind in ("mixture", "matched"):
         triple = reference, estimate, mixture
         scores["sdri"] = metrics.sdr_improvement(*triple)
         scores["si_sdri"] = metrics.si_sdr_improvement(*triple)

@@ -58,7 +58,7 @@ def test_stages_1_to_4_make_formatted_clips_and_mixtures(formatted, recipe):
             assert (info.samplerate, info.channels) == (32000, 1)
             assert int(samples[uid]) == info.frames
     items = ["p1_1", "p1_2", "p2_1", "p2_2"]
-    for kind in ("mixture", "clean", "silence"):
+    for kind in ("mixture", "matched", "clean", "silence"):
         for query in ("own", "other"):
             folder = raw / f"test_{kind}_{query}"
             assert list(read_table(folder / "wav.scp")) == items
@@ -87,6 +87,18 @@ def test_the_items_of_the_test_sets_fit_together(formatted, recipe):
     np.testing.assert_allclose(own * scale, partner, atol=1e-5)
     other = audio("test_mixture_other", "enroll_spk1.scp", "p1_2")
     assert not np.allclose(other, own)
+    matched = audio("test_matched_other", "wav.scp", "p1_1")
+    parts = [audio("test_matched_own", "spk1.scp", uid) for uid in ("p1_1", "p1_2")]
+    np.testing.assert_allclose(matched, sum(parts), atol=1e-6)
+    np.testing.assert_allclose(*(np.mean(part**2) for part in parts), rtol=1e-4)
+
+
+def test_test_sets_that_are_not_there_are_made(formatted, run, recipe):
+    shutil.rmtree(recipe / "dump/raw/test_matched_other")
+    text = run("--stage", "3", "--stop_stage", "3").stdout
+    assert "done already for the mixtures of local/valid_mixtures.tsv" in text
+    assert "done already for the mixtures of local/test_mixtures.tsv" not in text
+    assert read_table(recipe / "dump/raw/test_matched_other/wav.scp")
 
 
 def test_a_finished_stage_is_not_done_again(formatted, run, recipe):

@@ -54,8 +54,8 @@ train_threads=          # CPU threads for training (default: all cores without a
 # Inference and scores
 inference_model=valid.mixture_sdr.best.pth # weights for stages 7 to 11
 inference_args=         # further arguments for inference
-eval_sets=              # what to separate: some of mixture_own mixture_other clean_own
-                        # clean_other silence_own silence_other (default: all)
+eval_sets=              # what to separate: some of KIND_own and KIND_other, where KIND is
+                        # mixture, matched, clean or silence (default: all)
 scoring_args=           # further arguments for scoring, such as --model_only
 inference_tag=          # suffix of the directory of outputs (default: from the two)
 pack_dtype=float16      # precision of the packed weights: float16 or float32
@@ -128,7 +128,7 @@ if [ -z "${inference_tag}" ]; then
     inference_tag=$(tag_of "${inference_model%.pth}" "${inference_args}")
 fi
 inference_dir=${caresep_exp}/inference_${inference_tag}
-eval_sets=${eval_sets:-$(echo {mixture,clean,silence}_{own,other})}
+eval_sets=${eval_sets:-$(echo {mixture,matched,clean,silence}_{own,other})}
 packed_model=${caresep_exp}/${caresep_exp##*/}_${inference_model%.pth}.zip
 corpus=${corpus:-$(basename "$(dirname "${PWD}")")}
 

@@ -71,7 +71,8 @@ mix_set() { # mix_set SET INFERENCE_PREFIX: fixed mixtures of the committed list
     [ -e "${list}" ] || fail "${list} is missing: a recipe brings it (--list_dir)"
     local made_with=${input}/data/.made_with options=()
     key=$(key_of "${fs_hz} $2" "${list}" "${input}/wav.scp" "${input}/labels" "${made_with}")
-    if is_done "${mark}" "${key}" && [ -s "${output}/wav.scp" ]; then
+    if is_done "${mark}" "${key}" && [ -s "${output}/wav.scp" ] \
+        && { [ -z "$2" ] || [ -s "$2_matched_other/wav.scp" ]; }; then
         log "Stage 3 is done already for the mixtures of ${list}"
         return
     fi
