@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "and one page to listen to all of it. Stems and residual add up to the "
         "recording."
     )
-    parser.add_argument("file", metavar="FILE", type=Path, help="audio, 10 minutes")
+    parser.add_argument("file", metavar="FILE", type=Path, help="audio, any length")
     parser.add_argument(
         "-o",
         "--output-dir",
@@ -51,28 +51,27 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: If an input, an option, the folder or the model cannot be used.
     """
-    from espnet2_caresep.inference.scene_folder import (
-        check_folder,
-        read_recording,
-        write_scene,
-    )
+    from espnet2_caresep.inference.audio_reader import AudioReader
+    from espnet2_caresep.inference.scene_folder import check_folder, write_scene
 
     folder = args.output_dir or Path(f"{args.file.stem}_scene")
     check_folder(folder, args.overwrite)
-    mixture = read_recording(args.file)
+    mixture = AudioReader(args.file)
     separator = load_separator(args)
     warn_of_untrained_tags(args)
 
-    from espnet2_caresep.inference.scene import separate_scene
+    from espnet2_caresep.inference.scene import find_scene
 
     values = event_values(args)
-    scene = separate_scene(separator, mixture, None, *values, show_progress=True)
-    model = {"name": Path(separator.name).name, "fingerprint": separator.fingerprint}
-    write_scene(folder, scene, model, args.threshold, args.subtype)
-    width = max((len(sound.label) for sound in scene.sounds), default=0)
-    for sound in scene.sounds:
-        print(f"  {sound.label:{width}}  {sound.score:.2f}  {sound.seconds:7.2f} s")
-    print(
-        f"{len(scene.events)} events of {len(scene.sounds)} sounds: {folder}/report.html"
+    found = find_scene(separator, mixture, None, *values, show_progress=True)
+    timeline = write_scene(
+        folder, separator, found, args.threshold, args.subtype, show_progress=True
     )
+    sounds = timeline["sounds"]
+    width = max((len(sound["label"]) for sound in sounds), default=0)
+    for sound in sounds:
+        label, score = sound["label"], sound["score"]
+        print(f"  {label:{width}}  {score:.2f}  {sound['seconds']:7.2f} s")
+    count = len(found.events)
+    print(f"{count} events of {len(sounds)} sounds: {folder}/report.html")
     return 0

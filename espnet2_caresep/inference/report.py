@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from string import Template
+from typing import IO
 
 import numpy as np
 import soundfile
 
+from espnet2_caresep.inference.audio import Audio
+from espnet2_caresep.inference.audio_reader import AudioReader
 from espnet2_caresep.inference.audio_writer import MP3_RATES
 from espnet2_caresep.inference.events import Event
-from espnet2_caresep.inference.resampling import resample
-from espnet2_caresep.pictures import RANGE_DB, log_mel
+from espnet2_caresep.inference.resampling import Resampler
+from espnet2_caresep.pictures import RANGE_DB, log_mel_columns
 
 TEMPLATE = Path(__file__).parents[1] / "templates" / "scene.html"
 # Hues that are told apart, also by most who do not see all colours (Okabe and Ito).
@@ -31,9 +34,8 @@ COLOURS = (
     "#7f7f3f",
 )
 PLAIN = "#8a8a8a"
-COLUMNS = 1200  # of a picture
-PIECE = 2**20  # samples whose spectrogram is computed at once
-TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120)  # seconds between two marks
+# Seconds between two marks
+TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800)
 
 
 @dataclass(frozen=True)
@@ -43,18 +45,20 @@ class Track:
     Attributes:
         title: Its heading.
         note: A line of figures below the heading.
-        samples: (channels, samples) float32.
+        audio: What sounds.
         events: What is marked on its picture.
         colour: CSS colour.
         file: Path of the lossless file, relative to the page; None if it has none.
+        player: Path of an MP3, likewise; without one the page holds the sound itself.
     """
 
     title: str
     note: str
-    samples: np.ndarray
+    audio: Audio | AudioReader
     events: Sequence[Event] = ()
     colour: str = PLAIN
     file: str | None = None
+    player: str | None = None
 
 
 def render(
@@ -62,7 +66,6 @@ def render(
     facts: str,
     tracks: Sequence[Track],
     events: Sequence[Event],
-    sample_rate: int,
     remarks: Sequence[str],
 ) -> str:
     """Writes the page.
@@ -72,18 +75,17 @@ def render(
         facts: A line below it.
         tracks: The mixture first, then the stems, then the residual: all of one length.
         events: All events, for the timeline and the table.
-        sample_rate: Hz.
         remarks: What a reader should know, a sentence or two each.
 
     Returns:
         HTML. Audio is in it as MP3, pictures as PNG.
     """
-    seconds = tracks[0].samples.shape[-1] / sample_rate
-    loudest = max(float(np.abs(track.samples).max()) for track in tracks)
-    mels = [_picture(track.samples.mean(0), sample_rate) for track in tracks]
-    top = mels[0].max()
+    audios = [track.audio for track in tracks]
+    seconds = audios[0].frames / audios[0].sample_rate
+    gain = gain_of(audios)
+    mels = [log_mel_columns(a.blocks(), a.frames, a.sample_rate) for a in audios]
     cards = [
-        _card(track, mel, top, 1 / max(1.0, loudest), sample_rate, seconds)
+        _card(track, mel, mels[0].max(), gain, seconds)
         for track, mel in zip(tracks, mels)
     ]
     return Template(TEMPLATE.read_text("utf-8")).substitute(
@@ -114,15 +116,29 @@ def _row(index: int, track: Track, seconds: float) -> str:
     )
 
 
+def gain_of(audios: Sequence[Audio | AudioReader]) -> float:
+    """What turns the loudest of them down to full scale; at most 1."""
+    peaks = (float(np.abs(block).max()) for a in audios for block in a.blocks())
+    return 1 / max(1.0, *peaks)
+
+
+def encode(audio: Audio | AudioReader, gain: float, file: str | Path | IO) -> None:
+    """Writes an MP3, which every browser plays; more than two channels become one."""
+    rate = audio.sample_rate if audio.sample_rate in MP3_RATES else 48000
+    channels = audio.channels if audio.channels < 3 else 1
+    converter = Resampler(audio.sample_rate, rate, channels)
+    with soundfile.SoundFile(file, "w", rate, channels, format="MP3") as out:
+        for block in audio.blocks():
+            if channels < audio.channels:
+                block = block.mean(0, keepdims=True)
+            out.write(converter.push(block * np.float32(gain)).T)
+        out.write(converter.finish().T)
+
+
 def _card(
-    track: Track,
-    mel: np.ndarray,
-    top: float,
-    gain: float,
-    sample_rate: int,
-    seconds: float,
+    track: Track, mel: np.ndarray, top: float, gain: float, seconds: float
 ) -> str:
-    kind, audio = _encode(track.samples * np.float32(gain), sample_rate)
+    player = escape(track.player or _inside(track.audio, gain))
     marks = "".join(
         f'<i class="mark" style="{_span(event, seconds)}"></i>'
         for event in track.events
@@ -135,7 +151,7 @@ def _card(
 <h2>{title}</h2><p class="note">{escape(track.note)} {link}</p>
 <div class="plot"><img alt="spectrogram of {title}" src="{_png(mel, top)}">{marks}</div>
 <div class="axis">{_axis(seconds)}</div>
-<audio controls preload="metadata" src="data:{kind};base64,{audio}"></audio>
+<audio controls preload="metadata" src="{player}"></audio>
 </section>"""
 
 
@@ -165,19 +181,6 @@ def _axis(seconds: float) -> str:
     )
 
 
-def _picture(samples: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Log-mel spectrogram of at most some 1,200 columns, (bands, columns) in dB."""
-    pool = max(1, len(samples) // 320 // COLUMNS)  # frames of a column
-    size = max(1, PIECE // (320 * pool)) * 320 * pool
-    columns = []
-    for start in range(0, len(samples), size):
-        piece = np.ascontiguousarray(samples[start : start + size])
-        power = 10 ** (log_mel(piece, sample_rate) / 10)
-        count = max(1, power.shape[1] // pool)
-        columns += [part.mean(1) for part in np.array_split(power, count, axis=1)]
-    return 10 * np.log10(np.stack(columns, 1))
-
-
 def _png(mel: np.ndarray, top: float) -> str:
     from matplotlib import colormaps
     from PIL import Image
@@ -191,12 +194,8 @@ def _png(mel: np.ndarray, top: float) -> str:
     return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
 
 
-def _encode(samples: np.ndarray, sample_rate: int) -> tuple[str, str]:
-    """MIME type and base64 of an MP3, which every browser plays."""
-    if len(samples) > 2:
-        samples = samples.mean(0, keepdims=True)
-    if sample_rate not in MP3_RATES:
-        samples, sample_rate = resample(samples, sample_rate, 48000), 48000
+def _inside(audio: Audio | AudioReader, gain: float) -> str:
+    """A URL that holds the sound itself."""
     out = io.BytesIO()
-    soundfile.write(out, samples.T, sample_rate, format="MP3")
-    return "audio/mpeg", base64.b64encode(out.getvalue()).decode()
+    encode(audio, gain, out)
+    return "data:audio/mpeg;base64," + base64.b64encode(out.getvalue()).decode()

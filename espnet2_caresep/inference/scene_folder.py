@@ -7,37 +7,32 @@ import math
 import os
 import re
 import shutil
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
-from espnet2_caresep.inference.audio import Audio, read_audio, write_audio
-from espnet2_caresep.inference.audio_reader import AudioError, AudioReader
-from espnet2_caresep.inference.scene import Scene
+from espnet2_caresep.inference.audio import Audio
+from espnet2_caresep.inference.audio_reader import AudioReader
+from espnet2_caresep.inference.audio_writer import open_writer
+from espnet2_caresep.inference.report import encode, gain_of
+from espnet2_caresep.inference.scene import (
+    EnergyMeter,
+    Found,
+    Sound,
+    describe_sounds,
+)
 from espnet2_caresep.inference.scene_page import render_scene
+from espnet2_caresep.inference.scene_stream import scene_blocks
 from espnet2_caresep.inference.tag_formats import event_row
 
-LONGEST = 600  # seconds: all stems are in memory, and the page holds all sounds
-TIMELINE, PAGE, RESIDUAL, STEMS = (
+IN_PAGE = 600  # seconds of a recording whose sounds the page itself can hold
+TIMELINE, PAGE, RESIDUAL, STEMS, PLAYERS = (
     "timeline.json",
     "report.html",
     "residual.wav",
     "stems",
+    "listen",
 )
-
-
-def read_recording(path: str | Path) -> Audio:
-    """Reads a recording that fits a page.
-
-    Raises:
-        AudioError: If it cannot be read or is longer than ten minutes.
-    """
-    reader = AudioReader(path)
-    seconds = reader.frames / reader.sample_rate
-    if seconds > LONGEST:
-        raise AudioError(
-            f"{path}: lasts {seconds / 60:.1f} minutes, a scene at most "
-            f"{LONGEST // 60}; cut it, or use caresep tag and caresep separate"
-        )
-    return read_audio(path)
 
 
 def check_folder(folder: Path, overwrite: bool) -> None:
@@ -60,46 +55,72 @@ def check_folder(folder: Path, overwrite: bool) -> None:
 
 
 def write_scene(
-    folder: Path, scene: Scene, model: dict[str, str], threshold: float, subtype: str
-) -> None:
-    """Writes a scene; of an earlier one in the folder nothing stays.
+    folder: Path,
+    separator,
+    found: Found,
+    threshold: float,
+    subtype: str,
+    show_progress: bool = False,
+) -> dict:
+    """Separates a scene and writes it; of an earlier one in the folder nothing stays.
+
+    Stems are written while they are separated: memory does not grow with the length.
 
     Args:
         folder: Made if need be.
-        scene: What to write.
-        model: ``name`` and ``fingerprint`` of the model.
+        separator: A :class:`~espnet2_caresep.inference.CaRESeparator`.
+        found: The recording and its events.
         threshold: For the record.
         subtype: Sample format of the stems: float, pcm16 or pcm24.
+        show_progress: Whether to show a bar on stderr.
+
+    Returns:
+        The content of timeline.json.
 
     Raises:
-        ValueError: If the disk refuses or a format cannot hold the audio.
+        ValueError: If the recording cannot be read, the disk refuses or a format cannot
+            hold the audio.
     """
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    names = stem_names(found.labels)
+    files = [part / STEMS / f"{name}.wav" for name in names] + [part / RESIDUAL]
     try:
         (part / STEMS).mkdir(parents=True)
-        names = stem_names([sound.label for sound in scene.sounds])
-        rate = scene.mixture.sample_rate
-        for sound, name in zip(scene.sounds, names):
-            write_audio(part / STEMS / f"{name}.wav", sound.stem, rate, subtype)
-        write_audio(part / RESIDUAL, scene.residual, rate, subtype)
-        timeline = describe(scene, names, model, threshold)
+        shares = _write_audio(files, separator, found, subtype, show_progress)
+        audios = [AudioReader(file) for file in files]
+        sounds = describe_sounds(separator, found, shares, audios[:-1])
+        model = {
+            "name": Path(separator.name).name,
+            "fingerprint": separator.fingerprint,
+        }
+        timeline = describe(found, sounds, names, shares[-1], model, threshold)
         text = json.dumps(timeline, indent=1, ensure_ascii=False) + "\n"
         (part / TIMELINE).write_text(text, encoding="utf-8")
-        (part / PAGE).write_text(render_scene(scene, timeline), encoding="utf-8")
+        audios.insert(0, found.mixture)
+        players = _write_players(part, audios, ["mixture", *names, "residual"])
+        page = render_scene(timeline, audios, players)
+        (part / PAGE).write_text(page, encoding="utf-8")
         _replace(folder, part)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+    return timeline
 
 
 def describe(
-    scene: Scene, names: list[str], model: dict[str, str], threshold: float
+    found: Found,
+    sounds: Sequence[Sound],
+    names: Sequence[str],
+    residual_share_db: float,
+    model: dict[str, str],
+    threshold: float,
 ) -> dict:
     """The content of timeline.json: what sounds when, and where it was written."""
+    mixture = found.mixture
     return {
-        "file": scene.mixture.name,
-        "seconds": round(_seconds(scene), 3),
-        "sample_rate": scene.mixture.sample_rate,
-        "channels": scene.mixture.channels,
+        "file": mixture.name,
+        "seconds": round(mixture.frames / mixture.sample_rate, 3),
+        "sample_rate": mixture.sample_rate,
+        "channels": mixture.channels,
         "model": model,
         "threshold": threshold,
         "sounds": [
@@ -111,11 +132,46 @@ def describe(
                 "share_db": _json_db(sound.share_db),
                 "seconds": round(sound.seconds, 3),
             }
-            for sound, name in zip(scene.sounds, names)
+            for sound, name in zip(sounds, names)
         ],
-        "residual": {"file": RESIDUAL, "share_db": _json_db(scene.residual_share_db)},
-        "events": [event_row(event) for event in scene.events],
+        "residual": {"file": RESIDUAL, "share_db": _json_db(residual_share_db)},
+        "events": [event_row(event) for event in found.events],
     }
+
+
+def _write_audio(
+    files: Sequence[Path], separator, found: Found, subtype: str, show: bool
+) -> list[float]:
+    """Writes stems and residual; returns their shares of the energy in dB."""
+    mixture, meter = found.mixture, EnergyMeter()
+    form = (mixture.sample_rate, mixture.channels, subtype)
+    with ExitStack() as stack:
+        writers = [
+            stack.enter_context(open_writer(file, *form, frames=mixture.frames))
+            for file in files
+        ]
+        blocks = scene_blocks(separator, mixture, found.events, found.labels, show)
+        for block in blocks:
+            meter.update(block)
+            rows = (*block.stems, block.residual)
+            for writer, samples in zip(writers, rows, strict=True):
+                writer.write(samples)
+    return meter.shares_db()
+
+
+def _write_players(
+    part: Path, audios: Sequence[Audio | AudioReader], names: Sequence[str]
+) -> list[str | None]:
+    """Writes MP3s beside the page where it would be too large with them in it."""
+    if audios[0].frames <= IN_PAGE * audios[0].sample_rate:
+        return [None] * len(audios)
+    (part / PLAYERS).mkdir()
+    gain = gain_of(audios)
+    # Numbers keep the mixture apart from a stem of that name.
+    players = [f"{PLAYERS}/{i}_{name}.mp3" for i, name in enumerate(names)]
+    for audio, player in zip(audios, players):
+        encode(audio, gain, part / player)
+    return players
 
 
 def stem_names(labels: list[str]) -> list[str]:
@@ -136,11 +192,14 @@ def _replace(folder: Path, part: Path) -> None:
     if not folder.exists():
         part.rename(folder)
         return
-    for stem in _stems_of(folder):
-        stem.unlink(missing_ok=True)
+    for old in (*_stems_of(folder), *(folder / PLAYERS).glob("[0-9]*_*.mp3")):
+        old.unlink(missing_ok=True)
+    for new in sorted(part.glob("*/*")):
+        (folder / new.parent.name).mkdir(exist_ok=True)
+        new.replace(folder / new.relative_to(part))
     (folder / STEMS).mkdir(exist_ok=True)
-    for file in (*(part / STEMS).iterdir(), part / RESIDUAL, part / PAGE):
-        file.replace(folder / file.relative_to(part))
+    for name in (RESIDUAL, PAGE):
+        (part / name).replace(folder / name)
     (part / TIMELINE).replace(folder / TIMELINE)
 
 
@@ -157,7 +216,3 @@ def _stems_of(folder: Path) -> list[Path]:
 def _json_db(value: float) -> float | None:
     """JSON has no infinity: None for silence."""
     return round(value, 2) if math.isfinite(value) else None
-
-
-def _seconds(scene: Scene) -> float:
-    return scene.mixture.frames / scene.mixture.sample_rate

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from espnet2_caresep.inference.audio import Audio
+from espnet2_caresep.inference.audio_reader import AudioReader
+from espnet2_caresep.inference.events import Event
 from espnet2_caresep.inference.report import COLOURS, Track, render
-from espnet2_caresep.inference.scene import Scene
 
 NOTHING = "No sound reached the threshold, so the residual is all."
 QUERIES = (
@@ -20,8 +24,8 @@ BORDERS = (
     "(0.32 s at 32 kHz). Events 40 dB below the loudest one are left out."
 )
 SUM = (
-    "All stems and the residual add up to the recording. The players hold MP3 for "
-    "listening; the lossless files lie beside this page."
+    "All stems and the residual add up to the recording. The players play MP3; the "
+    "lossless files lie beside this page."
 )
 PICTURES = (
     "Pictures: frequency from 0 Hz to half the sample rate on the mel scale, 70 dB from "
@@ -33,39 +37,39 @@ BELIEF = (
 )
 
 
-def render_scene(scene: Scene, timeline: dict) -> str:
+def render_scene(
+    timeline: dict,
+    audios: Sequence[Audio | AudioReader],
+    players: Sequence[str | None],
+) -> str:
     """Writes the page of a scene.
 
     Args:
-        scene: The recording and its parts.
         timeline: What timeline.json says of it.
+        audios: The recording, the stems in the timeline's order, the residual.
+        players: MP3 of each, relative to the page; None where the page is to hold it.
 
     Returns:
         HTML.
     """
-    tracks = [Track("mixture", "The recording as it came.", scene.mixture.samples)]
-    for i, (sound, entry) in enumerate(zip(scene.sounds, timeline["sounds"])):
-        events = [event for event in scene.events if event.label == sound.label]
-        tracks.append(
-            Track(
-                sound.label,
-                _figures(entry, len(events)),
-                sound.stem,
-                events,
-                COLOURS[i % len(COLOURS)],
-                entry["stem"],
-            )
-        )
+    events = [Event(**row) for row in timeline["events"]]
+    tracks = [Track("mixture", "The recording as it came.", audios[0])]
+    for i, (entry, stem) in enumerate(zip(timeline["sounds"], audios[1:])):
+        own = [event for event in events if event.label == entry["label"]]
+        colour = COLOURS[i % len(COLOURS)]
+        note = _figures(entry, len(own))
+        tracks.append(Track(entry["label"], note, stem, own, colour, entry["stem"]))
     rest = timeline["residual"]
     note = f"What is left: {_percent(rest['share_db'])} of the energy."
-    tracks.append(Track("residual", note, scene.residual, file=rest["file"]))
+    tracks.append(Track("residual", note, audios[-1], file=rest["file"]))
+    tracks = [replace(t, player=player) for t, player in zip(tracks, players)]
     rate, channels = timeline["sample_rate"], timeline["channels"]
     many = "mono" if channels == 1 else f"{channels} channels"
     model = timeline["model"]
     facts = (
         f"{timeline['seconds']:.2f} s, {rate} Hz, {many}; "
-        f"{_count(len(scene.events), 'event')} of "
-        f"{_count(len(scene.sounds), 'sound')}; "
+        f"{_count(len(events), 'event')} of "
+        f"{_count(len(timeline['sounds']), 'sound')}; "
         f"model {model['name']} ({model['fingerprint']})"
     )
     remarks = [
@@ -75,10 +79,10 @@ def render_scene(scene: Scene, timeline: dict) -> str:
         BELIEF,
         PICTURES,
     ]
-    if not scene.events:
+    if not events:
         remarks.insert(0, NOTHING)
     title = Path(timeline["file"]).name
-    return render(title, facts, tracks, scene.events, rate, remarks)
+    return render(title, facts, tracks, events, remarks)
 
 
 def _figures(entry: dict, events: int) -> str:

@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import numpy as np
-import torch
-from torch import Tensor
 
 from espnet2_caresep.inference.audio import array_shape, open_audio
 from espnet2_caresep.inference.batch import separate_batch
-from espnet2_caresep.inference.checkpoint import (
-    Checkpoint,
-    load_checkpoint,
-    load_files,
-)
-from espnet2_caresep.inference.device import choose_device
-from espnet2_caresep.inference.listener import Listener
-from espnet2_caresep.inference.results import (
-    Query,
-    Separation,
-    Stems,
-    StreamBlock,
-)
-from espnet2_caresep.inference.segments import separate_segments
-from espnet2_caresep.inference.stream import (
-    Inside,
-    SeparationStream,
-    separate_blocks,
-    separate_whole,
-)
+from espnet2_caresep.inference.checkpoint import load_checkpoint, load_files
+from espnet2_caresep.inference.results import Separation, Stems
+from espnet2_caresep.inference.scene import Scene, separate_scene
+from espnet2_caresep.inference.stream import separate_whole
+from espnet2_caresep.inference.streamer import Streamer
 
 
-class CaRESeparator(Listener):
+class CaRESeparator(Streamer):
     """A trained CaRE-SEP model for audio of any rate, channel count and length.
 
     Audio is a path, or a float array or tensor (samples,) or (channels, samples) with
@@ -44,36 +25,10 @@ class CaRESeparator(Listener):
     target: it stays in the residual.
 
     A separator may be used from several threads, and gives the same result for the same
-    input on the same device and number of threads.
-
-    Args:
-        checkpoint: The loaded model.
-        device: Torch device, or "auto" for the first of cuda, mps, cpu that is there.
-        overlap: Share of a segment that is cross-faded with the next where audio is
-            longer than one segment, 0 to 0.95. More overlap takes more time and makes
-            the result depend less on where segments begin.
-        batch_size: Pieces (segments times channels times queries) that the network
-            treats at once.
-
-    Raises:
-        ValueError: If the device is not there.
+    input on the same device and number of threads. It is made by
+    :meth:`from_pretrained`; its options are those of
+    :class:`~espnet2_caresep.inference.streamer.Streamer`.
     """
-
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        device: str = "auto",
-        overlap: float = 0.25,
-        batch_size: int = 4,
-    ):
-        device = choose_device(device)
-        super().__init__(checkpoint.network.to(device), device, checkpoint.labels)
-        self.fingerprint = checkpoint.fingerprint
-        self.presence_rule = checkpoint.presence_rule
-        self.class_queries = checkpoint.class_queries
-        self.name = checkpoint.name
-        self.overlap = overlap
-        self.batch_size = batch_size
 
     @classmethod
     def from_pretrained(
@@ -84,8 +39,8 @@ class CaRESeparator(Listener):
         Args:
             source: Path of a zip or folder, or the model's name in ESPnet's model zoo
                 or on Hugging Face, which is downloaded once and kept.
-            device: As above.
-            **options: ``overlap`` and ``batch_size`` as above.
+            device: Torch device, or "auto" for the first of cuda, mps, cpu.
+            **options: ``overlap`` and ``batch_size`` as :class:`Streamer` has them.
 
         Raises:
             ValueError: If the model cannot be used, with a one-line reason.
@@ -207,84 +162,35 @@ class CaRESeparator(Listener):
         """
         return separate_batch(self, mixtures, queries, sample_rate, query_sample_rate)
 
-    def stream(
+    def scene(
         self,
-        blocks: Iterable,
-        query,
-        sample_rate: int,
-        query_sample_rate: int | None = None,
-    ) -> Iterator[StreamBlock]:
-        """Separates audio that comes, and goes, block by block.
+        audio,
+        sample_rate: int | None = None,
+        threshold: float = 0.5,
+        top: int | None = None,
+        min_duration: float = 0.25,
+        max_gap: float = 0.35,
+    ) -> Scene:
+        """Takes a recording apart: finds its events and separates every one.
 
-        Memory does not grow with the length, and the result does not depend on the
-        blocks: joined, it is what :meth:`separate` gives for the joined mixture. It
-        lags the input by less than two segments.
+        The stems are in memory; ``caresep scene`` writes them while it separates, so
+        that a recording may last for hours.
 
         Args:
-            blocks: Arrays or tensors (samples,) or (channels, samples), of any lengths
-                and all of as many channels.
-            query: As in :meth:`separate`.
-            sample_rate: Rate of the blocks in Hz.
-            query_sample_rate: Rate of ``query`` where it is an array; by default
-                ``sample_rate``.
+            audio: Path, array or tensor.
+            sample_rate: Rate of an array in Hz.
+            threshold: Probability, above 0 to 1, that a moment of an event must reach.
+            top: At most so many labels, the most probable ones; all by default.
+            min_duration: Shorter events are dropped, in seconds.
+            max_gap: Events of a label that are so far apart become one, in seconds.
 
-        Yields:
-            Pieces of target and residual, together as long as the input.
-
-        Raises:
-            ValueError: As :meth:`separate`, or if the number of channels changes.
-        """
-        wanted = self.query(query, query_sample_rate or sample_rate)
-        return separate_blocks(self, blocks, wanted, sample_rate)
-
-    def open_stream(
-        self,
-        queries: Sequence[Query],
-        sample_rate: int,
-        channels: int,
-        partition: bool = False,
-        name: str = "mixture",
-    ) -> SeparationStream:
-        """What :meth:`stream` and :meth:`separate_all` run on, for several queries.
-
-        Args:
-            queries: At least one.
-            sample_rate: Rate of the mixture in Hz.
-            channels: Channels of the mixture.
-            partition: As in :meth:`separate_all`.
-            name: What to call the mixture in messages.
+        Returns:
+            A stem for each label that has an event, the residual and the events.
 
         Raises:
-            ValueError: If there is no query, or one is of another model.
+            ValueError: If the audio cannot be read, is empty, too short or not finite,
+                or a value cannot be used.
         """
-        if not queries:
-            raise ValueError("at least one query is needed")
-        for query in queries:
-            if query.embedding.shape != (self.network.query_dim,):
-                raise ValueError(
-                    f"a query of this model has {self.network.query_dim} numbers, not "
-                    f"{'x'.join(map(str, query.embedding.shape))}"
-                )
-        vectors = torch.from_numpy(np.stack([query.embedding for query in queries]))
-        vectors = vectors.to(self.device)
-
-        @torch.inference_mode()
-        def process(audio: Tensor) -> Tensor:
-            targets = separate_segments(
-                self.network,
-                audio.to(self.device),
-                vectors,
-                partition,
-                batch_size=self.batch_size,
-            )
-            return targets.flatten(0, 1).float().cpu()
-
-        inside = Inside(
-            process,
-            len(queries),
-            self.sample_rate,
-            self.network.segment_samples,
-            self.network.n_fft,
-            self.overlap,
+        return separate_scene(
+            self, audio, sample_rate, threshold, top, min_duration, max_gap
         )
-        return SeparationStream(inside, sample_rate, channels, name)

@@ -8,7 +8,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from espnet2_caresep.inference.events import Event, find_sounds, score_frames
+from espnet2_caresep.inference.events import Event, find_sounds
+from espnet2_caresep.inference.frame_scores import score_frames
 
 COLUMNS = ("file", "kind", "label", "score", "start", "end")
 

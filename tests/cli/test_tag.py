@@ -13,7 +13,8 @@ import soundfile
 
 from espnet2_caresep.cli.main import main
 from espnet2_caresep.inference import CaRESeparator
-from espnet2_caresep.inference.events import Event, find_events, score_frames
+from espnet2_caresep.inference.events import Event, find_events
+from espnet2_caresep.inference.frame_scores import score_frames
 from espnet2_caresep.inference.tag_formats import (
     FileTags,
     as_audacity,

@@ -10,12 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from espnet2_caresep.inference import CaRESeparator
-from espnet2_caresep.inference.events import (
-    Event,
-    FrameScores,
-    find_events,
-    score_frames,
-)
+from espnet2_caresep.inference.events import Event, find_events
+from espnet2_caresep.inference.frame_scores import FrameScores, score_frames
 
 HOP = 0.32
 

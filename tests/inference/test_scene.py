@@ -17,14 +17,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from espnet2_caresep.inference import CaRESeparator
+from espnet2_caresep.inference import audio as audio_module
 from espnet2_caresep.inference.audio import Audio
 from espnet2_caresep.inference.events import Event
 from espnet2_caresep.inference.report import Track, render
-from espnet2_caresep.inference.results import Stems, Tags
-from espnet2_caresep.inference.scene import FADE, separate_scene
+from espnet2_caresep.inference.results import Tags
+from espnet2_caresep.inference.scene import (
+    describe_sounds,
+    find_scene,
+    separate_scene,
+)
 from espnet2_caresep.inference.scene_folder import describe, stem_names
 from espnet2_caresep.inference.scene_page import render_scene
 from espnet2_caresep.inference.scene_pieces import cut_at_borders, split_alone
+from espnet2_caresep.inference.scene_stream import FADE, scene_blocks
+from espnet2_caresep.inference.stream import Block
 
 RATE, HOP = 32000, 10240
 
@@ -54,17 +61,32 @@ class Listener:
         frames = self.frames[: -(-audio.frames // HOP)]
         return Tags(self.labels, frames.max(0), frames, HOP / RATE)
 
-    def query(self, example, rate):
-        self.examples.append(example)
-        return len(self.examples) - 1
+    def embed(self, audio, start=0.0, end=None):
+        last = None if end is None else round(end * RATE)
+        self.examples.append(audio.samples[:, round(start * RATE) : last])
+        return np.array([len(self.examples) - 1])
 
-    def separate_all(self, mix, queries, rate, query_rate, partition):
-        assert partition and rate == query_rate == RATE
-        # Where an event is alone, the mixture itself is the query.
-        same = [query is mix for query in queries.values()]
-        self.asked.append("itself" if all(same) else tuple(queries.values()))
-        part = mix / len(queries)
-        return Stems(dict.fromkeys(queries, part), 0 * mix, rate, {})
+    def open_stream(self, queries, rate, channels, partition):
+        assert partition and rate == RATE
+        self.asked.append(tuple(int(query.embedding[0]) for query in queries))
+        return Sharing(len(queries))
+
+
+class Sharing:
+    """Stands for a stream: holds a block back, and gives every query as much."""
+
+    def __init__(self, queries):
+        self.queries, self.held = queries, None
+
+    def push(self, block):
+        held, self.held = self.held, block
+        return None if held is None else self._share(held)
+
+    def finish(self):
+        return self._share(self.held)
+
+    def _share(self, block):
+        return Block(np.stack([block / self.queries] * self.queries), 0 * block)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +105,7 @@ def test_stems_hold_what_sounds_when_it_sounds(recording):
     scene = separate_scene(listener, recording)
     spans = [(e.label, round(e.start, 9), round(e.end, 9)) for e in scene.events]
     assert spans == [("sound 0", 0.32, 2.24), ("sound 1", 1.6, 2.88)]
-    first, second = (sound.stem for sound in scene.sounds)
+    first, second = scene.stems.values()
     fade = round(FADE * RATE / 2)
 
     def inside(start, end):
@@ -103,9 +125,13 @@ def test_stems_hold_what_sounds_when_it_sounds(recording):
     assert np.array_equal(first + second + scene.residual, mixture)
     # Where both sound, the queries are the parts in which they are alone.
     lengths = [example.shape[1] for example in listener.examples]
-    assert lengths == [4 * HOP, 2 * HOP]
+    assert lengths[:2] == [4 * HOP, 2 * HOP]
     assert np.array_equal(listener.examples[0], mixture[:, HOP : 5 * HOP])
-    assert listener.asked == ["itself", (0, 1), "itself"]
+    # Elsewhere what is separated is itself the query, with half a frame around it.
+    assert lengths[2:] == [5 * HOP, 3 * HOP] and listener.asked == [(2,), (0, 1), (3,)]
+    assert np.array_equal(
+        listener.examples[2], mixture[:, HOP // 2 : 5 * HOP + HOP // 2]
+    )
 
 
 def test_long_events_are_queries_segment_by_segment(recording):
@@ -113,10 +139,10 @@ def test_long_events_are_queries_segment_by_segment(recording):
     frames[1:9] = 0.9
     listener = Listener(frames, segment=3 * HOP)
     scene = separate_scene(listener, recording)
-    assert listener.asked == ["itself"] * 3
+    assert listener.asked == [(0,), (1,), (2,)]
     fade = round(FADE * RATE / 2)
     middle = slice(HOP + fade, 9 * HOP - fade)
-    stem = scene.sounds[0].stem[:, middle]
+    stem = scene.stems["sound 0"][:, middle]
     assert np.allclose(stem, recording.samples[:, middle], atol=1e-6)
 
 
@@ -125,16 +151,15 @@ def test_without_a_part_alone_the_whole_span_is_the_query(recording):
     frames[2:6, 0] = frames[3:5, 1] = 0.9
     listener = Listener(frames)
     separate_scene(listener, recording)
-    lengths = [example.shape[1] for example in listener.examples]
+    lengths = [example.shape[1] for example in listener.examples[:2]]
     # Sound 0 is alone for one frame only, less than half a second; sound 1 never.
     assert lengths == [4 * HOP, 2 * HOP]
 
 
 def test_nothing_found_leaves_all(recording):
     scene = separate_scene(Listener(np.zeros((10, 2))), recording)
-    assert scene.sounds == [] and scene.events == []
+    assert scene.sounds == [] and scene.events == [] and scene.stems == {}
     assert np.array_equal(scene.residual, recording.samples)
-    assert scene.residual_share_db == 0
 
 
 def test_what_is_found_in_next_to_nothing_is_left_out(recording):
@@ -149,13 +174,47 @@ def test_what_is_found_in_next_to_nothing_is_left_out(recording):
     assert len(separate_scene(Listener(frames), quiet, RATE).sounds) == 2
 
 
-def test_a_real_model_on_real_rates(tiny_model, sound):
+def test_a_gap_within_an_event_is_no_query(recording):
+    silent = recording.samples.copy()
+    silent[:, 2 * HOP + HOP // 3 : 5 * HOP - HOP // 3] = 0
+    listener = Listener(np.zeros((10, 2)))
+    events = [
+        Event("sound 0", 0.32, 3 * 0.32, 0.9),
+        Event("sound 1", 2 * 0.32, 5 * 0.32, 0.9),
+        Event("sound 0", 4 * 0.32, 7 * 0.32, 0.9),
+    ]
+    audio = Audio(silent, RATE, "gap.wav")
+    blocks = list(scene_blocks(listener, audio, events, listener.labels))
+    stems = np.concatenate([block.stems for block in blocks], -1)
+    assert not stems[1, :, 3 * HOP : 4 * HOP].any() and len(listener.asked) == 4
+
+
+def test_blocks_of_the_recording_change_nothing(recording, monkeypatch):
+    frames = np.zeros((10, 2))
+    frames[1:7, 0] = frames[5:9, 1] = 0.9
+    scene = separate_scene(Listener(frames), recording)
+    for block in (999, 7 * HOP):
+        monkeypatch.setattr(audio_module, "SMALL_BLOCK", block)
+        other = separate_scene(Listener(frames), recording)
+        for label, stem in scene.stems.items():
+            assert np.allclose(other.stems[label], stem, atol=1e-6)
+
+
+def test_a_real_model_on_real_rates(tiny_model, sound, tmp_path):
     separator = CaRESeparator.from_pretrained(tiny_model, "cpu")
     mixture = np.round(sound(0, 2.5, 44100, 2) * 2**15) / 2**15
-    scene = separate_scene(separator, mixture, 44100, threshold=0.05)
-    assert scene.sounds and scene.mixture.sample_rate == 44100
-    total = np.sum([s.stem for s in scene.sounds], 0, dtype=np.float32)
+    scene = separator.scene(mixture, 44100, threshold=0.05)
+    assert scene.stems and scene.sample_rate == 44100
+    assert [sound.label for sound in scene.sounds] == list(scene.stems)
+    total = np.sum(list(scene.stems.values()), 0, dtype=np.float32)
     assert np.array_equal(total + scene.residual, mixture)
+    soundfile.write(tmp_path / "one.wav", mixture[0], 44100)
+    one = separator.scene(tmp_path / "one.wav", threshold=0.05)
+    assert one.residual.shape == mixture[0].shape
+    shares = [sound.share_db for sound in one.sounds]
+    for share, stem in zip(shares, one.stems.values(), strict=True):
+        energy = np.square(stem).sum() / np.square(mixture[0]).sum()
+        assert share == pytest.approx(10 * np.log10(energy), abs=0.01)
 
 
 spans = st.tuples(st.integers(0, 30), st.integers(1, 9)).map(
@@ -195,15 +254,23 @@ def test_names_of_stems_are_safe_and_distinct():
     ]
 
 
+def _page(listener, recording):
+    found = find_scene(listener, recording)
+    (block,) = scene_blocks(listener, recording, found.events, found.labels)
+    audios = [Audio(part, RATE, "") for part in (*block.stems, block.residual)]
+    sounds = describe_sounds(listener, found, [-3.0], audios[:-1])
+    model = {"name": "m.zip", "fingerprint": "0" * 16}
+    timeline = describe(found, sounds, ["one"], -3.0, model, 0.5)
+    return render_scene(timeline, [recording, *audios], [None] * 3)
+
+
 def test_the_page_needs_nothing_else_and_trusts_no_name(recording):
     frames = np.zeros((10, 1))
     frames[2:6] = 0.9
     listener = Listener(frames)
     listener.labels = ["<script>alert(1)</script>"]
     audio = Audio(recording.samples, RATE, "<img src=x>.wav")
-    scene = separate_scene(listener, audio)
-    model = {"name": "m.zip", "fingerprint": "0" * 16}
-    page = render_scene(scene, describe(scene, ["one"], model, 0.5))
+    page = _page(listener, audio)
     assert "<script>alert" not in page and "<img src=x>" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert page.count("<audio ") == page.count("data:audio/mpeg;base64,") == 3
@@ -214,7 +281,8 @@ def test_the_page_needs_nothing_else_and_trusts_no_name(recording):
 @pytest.mark.parametrize("rate, channels", [(44100, 2), (96000, 3), (8000, 1)])
 def test_players_hold_the_sound_itself(sound, rate, channels):
     samples = sound(1, 1.0, rate, channels)
-    page = render("title", "", [Track("mixture", "", samples)], [], rate, [])
+    audio = Audio(samples, rate, "")
+    page = render("title", "", [Track("mixture", "", audio)], [], [])
     (player,) = re.findall(r"data:audio/mpeg;base64,([^\"]+)", page)
     heard, heard_rate = soundfile.read(io.BytesIO(base64.b64decode(player)))
     assert heard_rate == (48000 if rate == 96000 else rate)
@@ -248,9 +316,7 @@ addEventListener("load", () => setTimeout(async () => {
 def test_a_bar_plays_its_sound_in_a_browser(recording, tmp_path):
     frames = np.zeros((10, 1))
     frames[3:6] = 0.9
-    scene = separate_scene(Listener(frames), recording)
-    model = {"name": "m.zip", "fingerprint": "0" * 16}
-    page = render_scene(scene, describe(scene, ["one"], model, 0.5))
+    page = _page(Listener(frames), recording)
     (tmp_path / "page.html").write_text(page.replace("</body>", CLICK))
     options = (
         "--headless --no-sandbox --disable-gpu --dump-dom --virtual-time-budget=5000 "

@@ -1,0 +1,135 @@
+"""Streamer: a trained model that separates audio as it comes, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from espnet2_caresep.inference.checkpoint import Checkpoint
+from espnet2_caresep.inference.device import choose_device
+from espnet2_caresep.inference.listener import Listener
+from espnet2_caresep.inference.results import Query, StreamBlock
+from espnet2_caresep.inference.segments import separate_segments
+from espnet2_caresep.inference.stream import (
+    Inside,
+    SeparationStream,
+    separate_blocks,
+)
+
+
+class Streamer(Listener):
+    """The part of ``CaRESeparator`` that never needs a whole recording.
+
+    Args:
+        checkpoint: The loaded model.
+        device: Torch device, or "auto" for the first of cuda, mps, cpu that is there.
+        overlap: Share of a segment that is cross-faded with the next where audio is
+            longer than one segment, 0 to 0.95. More overlap takes more time and makes
+            the result depend less on where segments begin (docs/separate.md).
+        batch_size: Pieces (segments times channels times queries) that the network
+            treats at once.
+
+    Raises:
+        ValueError: If the device is not there.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: str = "auto",
+        overlap: float = 0.25,
+        batch_size: int = 4,
+    ):
+        device = choose_device(device)
+        super().__init__(checkpoint.network.to(device), device, checkpoint.labels)
+        self.fingerprint = checkpoint.fingerprint
+        self.presence_rule = checkpoint.presence_rule
+        self.class_queries = checkpoint.class_queries
+        self.name = checkpoint.name
+        self.overlap = overlap
+        self.batch_size = batch_size
+
+    def stream(
+        self,
+        blocks: Iterable,
+        query,
+        sample_rate: int,
+        query_sample_rate: int | None = None,
+    ) -> Iterator[StreamBlock]:
+        """Separates audio that comes, and goes, block by block.
+
+        Memory does not grow with the length, and the result does not depend on the
+        blocks: joined, it is what :meth:`separate` gives for the joined mixture. It
+        lags the input by less than two segments.
+
+        Args:
+            blocks: Arrays or tensors (samples,) or (channels, samples), of any lengths
+                and all of as many channels.
+            query: As in :meth:`separate`.
+            sample_rate: Rate of the blocks in Hz.
+            query_sample_rate: Rate of ``query`` where it is an array; by default
+                ``sample_rate``.
+
+        Yields:
+            Pieces of target and residual, together as long as the input.
+
+        Raises:
+            ValueError: As :meth:`separate`, or if the number of channels changes.
+        """
+        wanted = self.query(query, query_sample_rate or sample_rate)
+        return separate_blocks(self, blocks, wanted, sample_rate)
+
+    def open_stream(
+        self,
+        queries: Sequence[Query],
+        sample_rate: int,
+        channels: int,
+        partition: bool = False,
+        name: str = "mixture",
+    ) -> SeparationStream:
+        """What :meth:`stream` and :meth:`separate_all` run on, for several queries.
+
+        Args:
+            queries: At least one.
+            sample_rate: Rate of the mixture in Hz.
+            channels: Channels of the mixture.
+            partition: As in :meth:`separate_all`.
+            name: What to call the mixture in messages.
+
+        Raises:
+            ValueError: If there is no query, or one is of another model.
+        """
+        if not queries:
+            raise ValueError("at least one query is needed")
+        for query in queries:
+            if query.embedding.shape != (self.network.query_dim,):
+                raise ValueError(
+                    f"a query of this model has {self.network.query_dim} numbers, not "
+                    f"{'x'.join(map(str, query.embedding.shape))}"
+                )
+        vectors = torch.from_numpy(np.stack([query.embedding for query in queries]))
+        vectors = vectors.to(self.device)
+
+        @torch.inference_mode()
+        def process(audio: Tensor) -> Tensor:
+            targets = separate_segments(
+                self.network,
+                audio.to(self.device),
+                vectors,
+                partition,
+                batch_size=self.batch_size,
+            )
+            return targets.flatten(0, 1).float().cpu()
+
+        inside = Inside(
+            process,
+            len(queries),
+            self.sample_rate,
+            self.network.segment_samples,
+            self.network.n_fft,
+            self.overlap,
+        )
+        return SeparationStream(inside, sample_rate, channels, name)
