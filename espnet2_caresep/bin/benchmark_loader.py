@@ -5,8 +5,9 @@
 A pair is what one item of a training batch is: two clips read, cut, mixed, with their
 anchors. ``pairs_per_second_per_worker`` says how many data-loading processes a GPU needs:
 as many as (pairs that it trains on per second) / (this figure), rounded up. Rates of the
-first batches are left out. Reading again what the operating system has just read is
-faster than a disk: use a data directory that is larger than the memory.
+first batches are left out. ``pairs_per_cpu_second`` counts the CPU time of a worker:
+what other programs do at the same time hardly changes it, nor do slow disks. Reading again what the operating system has just read is faster than a disk:
+use a data directory that is larger than the memory.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from espnet2_caresep.data.command import bad_input_exits
 
@@ -84,13 +87,16 @@ def measure(args: argparse.Namespace) -> dict:
         _Pairs(preprocessor, (args.warmup + args.batches) * args.batch_size),
         batch_size=args.batch_size,
         num_workers=args.num_workers,
-        collate_fn=CommonCollateFn(not_sequence=("label1", "label2")),
+        collate_fn=CommonCollateFn(not_sequence=("label1", "label2", "cpu_seconds")),
     )
     iterator = iter(loader)
     for _ in range(args.warmup):
         next(iterator)
     start = time.perf_counter()
-    pairs = sum(len(names) for names, _ in iterator)
+    pairs, cpu_seconds = 0, 0.0
+    for names, batch in iterator:
+        pairs += len(names)
+        cpu_seconds += float(batch["cpu_seconds"].sum())
     rate = pairs / (time.perf_counter() - start)
     with Path(args.data_dir, "wav.scp").open(encoding="utf-8") as file:
         clips = sum(1 for _ in file)
@@ -103,6 +109,7 @@ def measure(args: argparse.Namespace) -> dict:
         "pairs": pairs,
         "pairs_per_second": round(rate, 2),
         "pairs_per_second_per_worker": round(rate / max(1, args.num_workers), 2),
+        "pairs_per_cpu_second": round(pairs / cpu_seconds, 2),
         "source_clips_per_second": round(2 * rate, 2),
     }
 
@@ -118,7 +125,10 @@ class _Pairs:
         return self.size
 
     def __getitem__(self, index: int):
-        return str(index), self.preprocessor(str(index), {"speech_ref1": ""})
+        start = time.process_time()
+        item = self.preprocessor(str(index), {"speech_ref1": ""})
+        seconds = np.array([time.process_time() - start], np.float32)
+        return str(index), {**item, "cpu_seconds": seconds}
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ def test_every_pair_is_made_and_timed(corpus, capsys, monkeypatch, workers):
     assert rate > 0
     per_worker = result["pairs_per_second_per_worker"]
     assert per_worker == pytest.approx(rate / max(1, workers), abs=0.01)
+    assert result["pairs_per_cpu_second"] > 0.9 * per_worker  # waiting is not counted
     assert result["source_clips_per_second"] == pytest.approx(2 * rate, abs=0.02)
 
 
