@@ -12,6 +12,7 @@ answers), for own and other clips apart.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import random
 from collections.abc import Sequence
@@ -104,6 +105,7 @@ def shares(separator, folder: Path, seed: int) -> dict[str, list[float]]:
         clips["own"].append(read_table(folder / f"enroll_spk{n}.scp"))
         clips["other"].append(read_table(folder / f"other_spk{n}.scp"))
     draw = random.Random(seed)
+    query = functools.cache(separator.query)  # absent ones come again where they belong
     out: dict[str, list[float]] = {kind: [] for kind in KINDS}
     for uid in progress(list(mixtures), f"queries of {folder.name}"):
         heard = {name for table in labels for name in table[uid].split()}
@@ -115,25 +117,30 @@ def shares(separator, folder: Path, seed: int) -> dict[str, list[float]]:
         ]
         if not strangers:
             raise ValueError(f"{folder}: no clip is absent from {uid}")
+        kinds, queries = [], []
         for kind, tables in clips.items():
-            for table in tables:
-                out[kind].append(_share(separator, mixtures[uid], table[uid]))
             other, n = draw.choice(strangers)
-            out["absent"].append(_share(separator, mixtures[uid], tables[n][other]))
+            kinds += [kind, kind, "absent"]
+            queries += [query(table[uid]) for table in tables]
+            queries.append(query(tables[n][other]))
+        for kind, share in zip(kinds, _shares(separator, mixtures[uid], queries)):
+            out[kind].append(share)
     return out
 
 
-def _share(separator, mixture: str, query: str) -> float:
+def _shares(separator, mixture: str, queries: list) -> list[float]:
+    import numpy as np
+
     from espnet2_caresep.inference.audio import read_audio
     from espnet2_caresep.inference.presence import PresenceMeter
 
     heard = read_audio(mixture)
-    result = separator.separate(mixture, query)
-    meter = PresenceMeter(heard.sample_rate, 1)
-    target = result.target.reshape(heard.samples.shape)
-    meter.update(heard.samples, target[None])
+    named = dict(enumerate(queries))
+    found = separator.separate_all(heard.samples, named, heard.sample_rate)
+    meter = PresenceMeter(heard.sample_rate, len(queries))
+    meter.update(heard.samples, np.stack(list(found.stems.values())))
     # Nothing at all: further down than any sound gets
-    return max(meter.shares_db()[0], -100.0)
+    return [max(share, -100.0) for share in meter.shares_db()]
 
 
 def fit(taken: dict[str, list[float]]) -> dict[str, float] | None:

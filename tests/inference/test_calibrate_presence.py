@@ -18,12 +18,24 @@ SOUNDS = ("bell", "dog", "rain", "wind")
 
 
 class Stub:
-    """Separates by name: a sound that is there takes half of the power, else 1 %."""
+    """Separates by name: a sound that is there takes half of the power, else 1 %.
 
-    def separate(self, mixture, query):
-        samples, _ = soundfile.read(mixture, dtype="float32")
-        there = query.split("/")[-1].split("_")[0] in mixture.split("/")[-1]
-        return SimpleNamespace(target=samples * math.sqrt(0.5 if there else 0.01))
+    Which mixture it is, the mean of its samples tells.
+    """
+
+    def __init__(self):
+        self.embedded = []
+
+    def query(self, path):
+        self.embedded.append(path)
+        return path.split("/")[-1].split("_")[0]
+
+    def separate_all(self, mix, queries, sample_rate):
+        assert sample_rate == RATE
+        heard = SOUNDS[:2] if mix.mean() > 0 else SOUNDS[2:]
+        shares = {n: 0.5 if name in heard else 0.01 for n, name in queries.items()}
+        stems = {n: mix * math.sqrt(share) for n, share in shares.items()}
+        return SimpleNamespace(stems=stems)
 
 
 @pytest.fixture
@@ -34,7 +46,8 @@ def folder(tmp_path):
     for pair in (SOUNDS[:2], SOUNDS[2:]):
         uid = "+".join(pair)
         path = tmp_path / f"{uid}.wav"
-        soundfile.write(path, 0.1 * rng.standard_normal(2 * RATE), RATE)
+        mean = 0.05 if "bell" in pair else -0.05
+        soundfile.write(path, mean + 0.1 * rng.standard_normal(2 * RATE), RATE)
         tables["wav.scp"][uid] = path
         for n, name in enumerate(pair, 1):
             for kind in ("enroll", "other"):
@@ -49,7 +62,9 @@ def folder(tmp_path):
 
 
 def test_shares_of_present_and_absent_queries(folder):
-    taken = calibrate_presence.shares(Stub(), folder, seed=0)
+    model = Stub()
+    taken = calibrate_presence.shares(model, folder, seed=0)
+    assert sorted(set(model.embedded)) == sorted(model.embedded)  # each one once
     assert taken["own"] == pytest.approx([10 * math.log10(0.5)] * 4, abs=1e-3)
     assert taken["other"] == pytest.approx(taken["own"])
     assert taken["absent"] == pytest.approx([-20.0] * 4, abs=1e-3)
@@ -100,7 +115,7 @@ def test_the_model_gets_its_rule(folder, monkeypatch):
 def test_a_model_that_tells_nothing_apart_keeps_the_default_rule(
     folder, monkeypatch, capsys
 ):
-    monkeypatch.setattr(calibrate_presence, "_share", lambda *a: -10.0)
+    monkeypatch.setattr(calibrate_presence, "_shares", lambda *a: [-10.0] * 6)
     config = folder / "config.yaml"
     config.write_text("extractor: caresep\n")
     run(folder, monkeypatch, "--config", str(config))
