@@ -108,16 +108,24 @@ def measure(separator, mixture: np.ndarray, query) -> tuple[float, ...]:
     blocks = np.split(mixture, np.unique(np.minimum(cuts.cumsum(), len(mixture))))
     pieces = separator.stream((b for b in blocks if len(b)), query, rate)
     joined = np.concatenate([piece.target for piece in pieces])
-    shift = hop // 2
-    moved = separator.separate(mixture[shift:], query, rate).target
     grid = segment, hop, round(NEAR * rate)
-    inner = slice(segment, len(mixture) - shift - segment)
     return (
         float(sdr(whole, joined)),
-        float(sdr(whole[shift:][inner], moved[inner])),
+        shifted(separator, mixture, whole, query),
         10 * np.log10(_seams(whole, *grid) / _seams(mixture, *grid)),
         seconds * rate / len(mixture),
     )
+
+
+def shifted(separator, mixture: np.ndarray, whole: np.ndarray, query) -> float:
+    """SDR in dB of a target against that with segments half a hop elsewhere."""
+    from espnet2_caresep.scoring.metrics import sdr
+
+    rate, segment = separator.sample_rate, separator.network.segment_samples
+    shift = (segment - int(segment * separator.overlap)) // 2
+    moved = separator.separate(mixture[shift:], query, rate).target
+    inner = slice(segment, len(mixture) - shift - segment)
+    return float(sdr(whole[shift:][inner], moved[inner]))
 
 
 def _seams(audio: np.ndarray, segment: int, hop: int, near: int) -> float:

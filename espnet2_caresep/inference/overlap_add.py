@@ -7,18 +7,24 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+OVERLAP = 0.75  # by default; docs/separate.md says what it costs and gives
+
 
 class OverlapAdd:
     """Processes a stream in overlapping segments and cross-fades their outputs.
 
-    Where two segments meet, one fades out as cos^2 while the next fades in as sin^2.
-    From an overlap of one half on, the window is a Hann window and more than two
+    Where two segments meet, one fades out as a cosine while the next fades in as a sine.
+    From an overlap of one half on, the window is half a sine wave and more than two
     segments are averaged. The weights are divided by their sum, so what is the same in
-    all of them passes unchanged and there is no seam. Segments lie on a fixed grid that begins with the
-    audio: the blocks in which it comes here change nothing. Audio that fits one segment
-    is processed whole. The last segment ends with the audio and overlaps its
-    predecessor by as much as that takes: a short tail would leave the network without
-    context. Output lags input by less than two segments.
+    all of them passes unchanged and there is no seam. (A Hann window, or one without a
+    segment's ends, gave 0.1 to 0.2 dB less SDR: the ends are not worse than the middle,
+    and the more the segments that count, the better their mean.)
+
+    Segments lie on a fixed grid that begins with the audio: the blocks in which it
+    comes here change nothing. Audio that fits one segment is processed whole. The last
+    segment ends with the audio and overlaps its predecessor by as much as that takes: a
+    short tail would leave the network without context. Output lags input by less than
+    two segments.
 
     Args:
         process: (batch, n <= segment) -> (out, n); ``out`` may differ from ``batch``.
@@ -30,7 +36,10 @@ class OverlapAdd:
     """
 
     def __init__(
-        self, process: Callable[[Tensor], Tensor], segment: int, overlap: float = 0.25
+        self,
+        process: Callable[[Tensor], Tensor],
+        segment: int,
+        overlap: float = OVERLAP,
     ):
         if not 0 <= overlap <= 0.95 or segment < 2:
             raise ValueError(
@@ -43,7 +52,7 @@ class OverlapAdd:
         fade = min(segment - self.hop, segment // 2)
         phase = (torch.arange(fade) + 0.5) / max(fade, 1)
         self._window = torch.ones(segment)
-        self._window[:fade] = torch.sin(phase * torch.pi / 2).square()
+        self._window[:fade] = torch.sin(phase * torch.pi / 2)
         self._window[segment - fade :] = self._window[:fade].flip(0)
         # Input from the beginning of the last segment on, and where in it the next one
         # of the grid begins. The sums begin at the same sample.
@@ -104,7 +113,7 @@ def overlap_add(
     process: Callable[[Tensor], Tensor],
     audio: Tensor,
     segment: int,
-    overlap: float = 0.25,
+    overlap: float = OVERLAP,
 ) -> Tensor:
     """Processes audio (batch, samples) at once; see :class:`OverlapAdd`.
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from espnet2_caresep.inference.checkpoint import Checkpoint
 from espnet2_caresep.inference.device import choose_device
 from espnet2_caresep.inference.listener import Listener
+from espnet2_caresep.inference.overlap_add import OVERLAP
 from espnet2_caresep.inference.results import Query, StreamBlock
 from espnet2_caresep.inference.segments import separate_segments
 from espnet2_caresep.inference.stream import (
@@ -40,7 +41,7 @@ class Streamer(Listener):
         self,
         checkpoint: Checkpoint,
         device: str = "auto",
-        overlap: float = 0.25,
+        overlap: float = OVERLAP,
         batch_size: int = 4,
     ):
         device = choose_device(device)

@@ -31,7 +31,7 @@ def test_identity_passes_unchanged(samples, segment, overlap):
 
 def test_pointwise_processing_equals_whole():
     audio = torch.randn(3, 5000)
-    out = overlap_add(lambda part: torch.tanh(3 * part), audio, 700)
+    out = overlap_add(lambda part: torch.tanh(3 * part), audio, 700, 0.25)
     assert sdr(torch.tanh(3 * audio), out).min() > 100
 
 
@@ -72,6 +72,6 @@ def test_bad_arguments():
     with pytest.raises(ValueError, match="overlap"):
         overlap_add(lambda part: part, torch.zeros(1, 9), 4, 0.97)
     with pytest.raises(ValueError, match="segment"):
-        overlap_add(lambda part: part, torch.zeros(1, 9), 1)
+        overlap_add(lambda part: part, torch.zeros(1, 9), 1, 0.5)
     with pytest.raises(ValueError, match="no audio"):
-        OverlapAdd(lambda part: part, 4).finish()
+        OverlapAdd(lambda part: part, 4, 0.5).finish()

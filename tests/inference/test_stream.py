@@ -24,7 +24,7 @@ quick = settings(
 
 @pytest.fixture(scope="module")
 def separator(tiny_model):
-    return CaRESeparator.from_pretrained(tiny_model, "cpu")
+    return CaRESeparator.from_pretrained(tiny_model, "cpu", overlap=0.25)
 
 
 @quick
