@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,11 +53,13 @@ class Recogniser:
         device: str = "cpu",
         **search,
     ) -> Recogniser:
-        """Loads a recogniser that ESPnet's ``asr`` task trained.
+        """Loads a recogniser that ESPnet's ``asr`` task trained, or one of your own.
 
         Args:
             source: Tag, URL or zip of the model zoo, an experiment folder, or the
-                configuration that belongs to ``model_file``.
+                configuration that belongs to ``model_file``; or ``MODULE:FUNCTION``,
+                a function that gets ``device`` and ``search`` and returns a
+                :class:`Recogniser`.
             model_file: Weights, where ``source`` is a configuration. In a folder they
                 are the first of ``valid.acc.ave.pth``, ``valid.*.ave*.pth``,
                 ``valid.acc.best.pth``, ``latest.pth``.
@@ -66,6 +70,8 @@ class Recogniser:
         Raises:
             ValueError: If the model cannot be used, with a one-line reason.
         """
+        if own := re.fullmatch(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)", str(source)):
+            return _own(*own.groups())(device=device, **search)
         files = _find(source, model_file)
         if not {"asr_train_config", "asr_model_file"} <= set(files):
             raise ValueError(f"{source}: is no model of ESPnet's asr task")
@@ -155,6 +161,14 @@ def separate_and_transcribe(
         Audio(heard, mixture.sample_rate, mixture.name),
         Audio(samples, mixture.sample_rate, mixture.name),
     )
+
+
+def _own(module: str, function: str):
+    """A function that makes a recogniser which is none of ESPnet's."""
+    try:
+        return getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"{module}:{function}: not found ({error})") from error
 
 
 def _find(source: str | Path, model_file: str | Path | None) -> dict[str, str]:

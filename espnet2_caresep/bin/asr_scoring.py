@@ -1,10 +1,12 @@
 """Word error rates of mixtures, separated and clean speech, by set.
 
     python -m espnet2_caresep.bin.asr_scoring --data_dir dump/raw --sets asr_unseen_0dB ... \
-        --inference_dir exp/X/inference --asr MODEL --output_dir exp/X/scores
+        --valid_sets asr_valid_0dB ... --inference_dir exp/X/inference --separator X \
+        --asr MODEL --output_dir exp/X/scores
 
-writes ``WER.json`` and, rendered from it, ``WER.md``. Intervals are 95 % bootstrap
-intervals over utterances.
+writes ``WER.json`` and, rendered from it, ``WER.md``. How much of the mixture is added to
+what was separated is chosen on the validation sets, all together, and then stands for each
+of the other sets. Intervals are 95 % bootstrap intervals over utterances.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from pathlib import Path
 
 from espnet2_caresep.data.command import bad_input_exits
 from espnet2_caresep.data.files import read_table, write_whole
+from espnet2_caresep.scoring.speech import separated_speech
 from espnet2_caresep.scoring.wer import (
     Errors,
     bootstrap_interval,
@@ -24,13 +27,7 @@ from espnet2_caresep.scoring.wer import (
     spoken_words,
     word_error_rate,
 )
-
-RULES = """
-WER: substitutions, deletions and insertions over the words of the references; texts are
-compared in lower case, without punctuation, single digits as words. separated+A is the
-target with A times the mixture added ("observation adding"). In brackets: 95 % bootstrap
-intervals over utterances; those of the change are of paired utterances.
-"""
+from espnet2_caresep.scoring.wer_page import render
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -39,8 +36,14 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data_dir", required=True, help="holds the sets")
     parser.add_argument("--sets", nargs="+", required=True, help="each has a text")
     parser.add_argument(
-        "--inference_dir", required=True, help="SET/hyp.tsv of each set"
+        "--valid_sets", nargs="*", default=[], help="sets to choose the share on"
     )
+    parser.add_argument(
+        "--inference_dir",
+        required=True,
+        help="SET/hyp.tsv and SET/spk1.scp of each set",
+    )
+    parser.add_argument("--separator", required=True, help="for the record")
     parser.add_argument("--asr", required=True, help="the recogniser, for the record")
     parser.add_argument("--output_dir", required=True)
     return parser
@@ -54,11 +57,29 @@ def main(cmd: Sequence[str] | None = None) -> None:
     """
     args = get_parser().parse_args(cmd)
     with bad_input_exits():
-        results = {"asr": args.asr, "sets": {}}
-        for name in args.sets:
-            text = read_table(Path(args.data_dir, name, "text"))
-            hypotheses = read_hypotheses(Path(args.inference_dir, name, "hyp.tsv"))
-            results["sets"][name] = score(text, hypotheses)
+        sets, valid_sets = (
+            {name: _read_errors(args, name) for name in names}
+            for names in (args.sets, args.valid_sets)
+        )
+        results = {
+            "asr": args.asr,
+            "separator": args.separator,
+            "chosen": choose(valid_sets),
+            "sets": {
+                name: {
+                    "conditions": score(errors),
+                    "speech": separated_speech(
+                        Path(args.data_dir, name),
+                        Path(args.inference_dir, name, "spk1.scp"),
+                    ),
+                }
+                for name, errors in sets.items()
+            },
+            "valid_sets": {
+                name: {"conditions": score(errors)}
+                for name, errors in valid_sets.items()
+            },
+        }
         out = Path(args.output_dir)
         out.mkdir(parents=True, exist_ok=True)
         page = render(results)
@@ -90,21 +111,25 @@ def read_hypotheses(path: Path) -> dict[str, dict[str, str]]:
     return found
 
 
-def score(text: dict[str, str], hypotheses: dict[str, dict[str, str]]) -> dict:
-    """Word error rates of one set.
+def _read_errors(args: argparse.Namespace, name: str) -> dict[str, list[Errors]]:
+    text = read_table(Path(args.data_dir, name, "text"))
+    hypotheses = read_hypotheses(Path(args.inference_dir, name, "hyp.tsv"))
+    return compare(text, hypotheses)
+
+
+def compare(
+    text: dict[str, str], hypotheses: dict[str, dict[str, str]]
+) -> dict[str, list[Errors]]:
+    """Condition to the errors in each utterance.
 
     Args:
         text: Utterance to what was said.
-        hypotheses: Condition, among them ``mixture``, to utterance to what was heard.
-
-    Returns:
-        Condition to ``wer``, ``interval``, counts, and ``change`` against the mixture
-        with ``change_interval``.
+        hypotheses: Condition to utterance to what was heard.
 
     Raises:
         ValueError: If a condition lacks utterances.
     """
-    errors: dict[str, list[Errors]] = {}
+    errors = {}
     for condition, heard in hypotheses.items():
         missing = set(text) - set(heard)
         if missing:
@@ -113,6 +138,37 @@ def score(text: dict[str, str], hypotheses: dict[str, dict[str, str]]) -> dict:
             count_errors(spoken_words(text[uid]), spoken_words(heard[uid]))
             for uid in text
         ]
+    return errors
+
+
+def choose(sets: dict[str, dict[str, list[Errors]]]) -> dict | None:
+    """The form of the separated speech with the lowest WER over all sets together.
+
+    Returns:
+        ``condition``, ``wer`` of each condition, the ``sets`` and their ``utterances``;
+        None without sets.
+    """
+    if not sets:
+        return None
+    first = next(iter(sets.values()))
+    pooled = {c: [e for errors in sets.values() for e in errors[c]] for c in first}
+    wer = {condition: word_error_rate(errors) for condition, errors in pooled.items()}
+    # The first of equals: shares are listed from the smallest on
+    best = min((c for c in wer if c.startswith("separated")), key=wer.get)
+    utterances = len(pooled["mixture"])
+    return {"condition": best, "wer": wer, "sets": list(sets), "utterances": utterances}
+
+
+def score(errors: dict[str, list[Errors]]) -> dict:
+    """Word error rates of one set.
+
+    Args:
+        errors: Condition, among them ``mixture``, to the errors in each utterance.
+
+    Returns:
+        Condition to ``wer``, ``interval``, counts, and ``change`` against the mixture
+        with ``change_interval``.
+    """
     mixture = errors["mixture"]
     return {
         condition: {
@@ -128,45 +184,6 @@ def score(text: dict[str, str], hypotheses: dict[str, dict[str, str]]) -> dict:
         }
         for condition, items in errors.items()
     }
-
-
-def render(results: dict) -> str:
-    """The Markdown page of a WER.json."""
-    lines = ["# Word error rates", "", f"Recogniser: {results['asr']}", ""]
-    for name, conditions in results["sets"].items():
-        first = conditions["mixture"]
-        lines += [
-            f"## {name}: {first['utterances']} utterances, {first['words']} words",
-            "",
-            "| condition | WER % | change against the mixture | sub | del | ins |",
-            "| --- | --- | --- | --- | --- | --- |",
-        ]
-        for condition, entry in conditions.items():
-            change = _percent(entry["change"], entry["change_interval"], "+")
-            counts = (entry[k] for k in ("substitutions", "deletions", "insertions"))
-            cells = [condition, _percent(entry["wer"], entry["interval"])]
-            cells.append("" if condition == "mixture" else change)
-            lines.append("| " + " | ".join([*cells, *map(str, counts)]) + " |")
-        lines += ["", _verdict(conditions), ""]
-    return "\n".join(lines) + RULES
-
-
-def _verdict(conditions: dict) -> str:
-    """What the set says about separation, in a sentence."""
-    separated = {k: v for k, v in conditions.items() if k.startswith("separated")}
-    if not separated:
-        return "Nothing was separated."
-    best = min(separated, key=lambda name: separated[name]["wer"])
-    change, interval = separated[best]["change"], separated[best]["change_interval"]
-    if change >= 0:
-        return "No form of the separated speech has a lower WER than the mixture."
-    sure = "" if interval[1] < 0 else ", but the interval of the change includes zero"
-    return f"Lowest after separation: {best}{sure}. It was chosen on these utterances."
-
-
-def _percent(rate: float, interval: Sequence[float], sign: str = "") -> str:
-    low, high = (f"{100 * end:{sign}.1f}" for end in interval)
-    return f"{100 * rate:{sign}.1f} [{low}, {high}]"
 
 
 if __name__ == "__main__":

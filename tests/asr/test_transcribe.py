@@ -100,6 +100,20 @@ def test_models_of_all_origins_say_the_same(
     assert texts == {text} and text
 
 
+def test_a_recogniser_of_ones_own(tmp_path, monkeypatch, sound):
+    (tmp_path / "my_asr.py").write_text(
+        "from espnet2_caresep.asr import Recogniser\n"
+        "def load(device, beam_size=1):\n"
+        "    return Recogniser(lambda x: [(f'{device} {beam_size} {len(x)}',)], 8000)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    recogniser = Recogniser.from_pretrained("my_asr:load", beam_size=3)
+    assert recogniser.transcribe(sound(0, seconds=0.5), 32000) == "cpu 3 4000"
+    for name in ("my_asr:save", "no_such_module:load"):
+        with pytest.raises(ValueError, match=f"{name}: not found"):
+            Recogniser.from_pretrained(name)
+
+
 def test_files_named_relative_to_a_recipe_are_found(recogniser, tmp_path):
     """Where the training's statistics lie in the recipe's folder, not in this one."""
     folder = tmp_path / "recipe/exp/asr"

@@ -2,13 +2,16 @@
 
 import functools
 import itertools
+import json
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
 from espnet2_caresep.bin import asr_scoring
+from espnet2_caresep.data.files import write_table
 from espnet2_caresep.scoring.wer import (
     Errors,
     bootstrap_interval,
@@ -79,23 +82,43 @@ def test_intervals_over_utterances():
 
 @pytest.fixture
 def scored(tmp_path):
-    """Scores ``{condition: words wrong in each of 40 utterances of 4 words}``."""
+    """Scores ``SET={condition: words wrong in each of 40 utterances of 4 words}``.
 
-    def score(**wrong):
-        folder = tmp_path / "set"
-        folder.mkdir(exist_ok=True)
-        uids = [f"u{n:02d}" for n in range(40)]
-        text = "".join(f"{uid} One two three four.\n" for uid in uids)
-        (folder / "text").write_text(text)
-        rows = ["utterance\tcondition\ttext"]
-        for condition, count in wrong.items():
-            for uid, n in zip(uids, itertools.cycle(count)):
-                said = ["oh"] * n + ["one", "two", "three", "four"][n:]
-                rows.append(f"{uid}\t{condition}\t{' '.join(said)}")
-        (folder / "hyp.tsv").write_text("\n".join(rows) + "\n")
+    A set of noise at -6 dB, of which separation leaves half; sets named valid... choose.
+    """
+    uids = [f"u{n:02d}" for n in range(40)]
+    rng = np.random.default_rng(0)
+    clean, noise = 0.1 * rng.standard_normal((2, 8000))
+    noise -= clean * (noise @ clean) / (clean @ clean)
+    audio = {"clean": clean, "mix": clean + 2 * noise, "target": clean / 2 + noise}
+    for name, samples in audio.items():
+        path = tmp_path / f"{name}.wav"
+        soundfile.write(path, samples, 16000, subtype="FLOAT")
+
+    def score(**sets):
+        for name, wrong in sets.items():
+            data, outputs = tmp_path / "data" / name, tmp_path / "inference" / name
+            data.mkdir(parents=True, exist_ok=True)
+            outputs.mkdir(parents=True, exist_ok=True)
+            write_table(data / "text", dict.fromkeys(uids, "One two three four."))
+            for path, wav in (
+                (data / "wav.scp", "mix"),
+                (data / "spk1.scp", "clean"),
+                (outputs / "spk1.scp", "target"),
+            ):
+                write_table(path, dict.fromkeys(uids, tmp_path / f"{wav}.wav"))
+            rows = ["utterance\tcondition\ttext"]
+            for condition, count in wrong.items():
+                for uid, n in zip(uids, itertools.cycle(count)):
+                    said = ["oh"] * n + ["one", "two", "three", "four"][n:]
+                    rows.append(f"{uid}\t{condition}\t{' '.join(said)}")
+            (outputs / "hyp.tsv").write_text("\n".join(rows) + "\n")
+        valid = [name for name in sets if name.startswith("valid")]
         asr_scoring.main(
-            ["--data_dir", str(tmp_path), "--sets", "set", "--asr", "small"]
-            + ["--inference_dir", str(tmp_path), "--output_dir", str(tmp_path)]
+            ["--data_dir", str(tmp_path / "data"), "--asr", "small"]
+            + ["--sets", *(set(sets) - set(valid)), "--valid_sets", *valid]
+            + ["--inference_dir", str(tmp_path / "inference"), "--separator", "sep"]
+            + ["--output_dir", str(tmp_path)]
         )
         return (tmp_path / "WER.md").read_text()
 
@@ -103,29 +126,68 @@ def scored(tmp_path):
 
 
 def test_the_page_says_whether_separation_helps(scored, capsys):
-    page = scored(mixture=[2], clean=[0], separated=[1], **{"separated+0.2": [0, 1]})
-    assert "set: 40 utterances, 160 words" in page
+    page = scored(test={"mixture": [2], "separated": [1], "clean": [0]})
+    assert "Recogniser: small  \nSeparator: sep" in page
+    assert "there are no validation sets" in page
+    assert "## test: 40 utterances, 160 words" in page
     assert "| mixture | 50.0 [50.0, 50.0] |  | 80 | 0 | 0 |" in page
-    assert (
-        "| separated | 25.0 [25.0, 25.0] | -25.0 [-25.0, -25.0] | 40 | 0 | 0 |" in page
-    )
-    assert "Lowest after separation: separated+0.2. It was chosen on these" in page
+    row = "| separated | 25.0 [25.0, 25.0] | -25.0 [-25.0, -25.0] | 40 | 0 | 0 |"
+    assert row in page
+    assert "- test: separated has a lower WER than the mixture." in page
     assert page in capsys.readouterr().out
-    page = scored(mixture=[1], clean=[0], separated=[2])
-    assert "No form of the separated speech has a lower WER" in page
-    page = scored(mixture=[1, 1, 1, 1, 1, 0], clean=[0], separated=[0, 2, 0, 2, 0])
-    assert "the interval of the change includes zero" in page
+    page = scored(test={"mixture": [1], "separated": [2], "clean": [0]})
+    assert "- test: separated has a higher WER" in page
+    unsure = {"mixture": [1, 1, 1, 1, 1, 0], "separated": [0, 2, 0, 2, 0]}
+    assert "cannot be told apart (the interval" in scored(test={**unsure, "clean": [0]})
+
+
+def test_the_share_of_the_mixture_is_chosen_elsewhere(scored, tmp_path):
+    others = {"mixture": [2], "clean": [0]}
+    page = scored(
+        test={**others, "separated": [0], "separated+0.2": [1], "separated+1": [0]},
+        valid_a={**others, "separated": [2], "separated+0.2": [0], "separated+1": [1]},
+        valid_b={**others, "separated": [0], "separated+0.2": [1], "separated+1": [2]},
+    )
+    chosen = json.loads((tmp_path / "WER.json").read_text())["chosen"]
+    assert chosen["condition"] == "separated+0.2" and chosen["utterances"] == 80
+    assert (
+        chosen["wer"]["separated+0.2"] == 0.125 and chosen["wer"]["separated"] == 0.25
+    )
+    assert (
+        "Chosen on valid_a, valid_b (80 utterances): separated+0.2, WER 12.5 %" in page
+    )
+    row = "| test | 50.0 [50.0, 50.0] | 0.0 [0.0, 0.0] | 25.0 [25.0, 25.0] | 0.0 "
+    assert row in page
+    assert "- test: separated+0.2 has a lower WER than the mixture." in page
+    assert "| separated+1 | 0.0 | 25.0 | 50.0 |" in page
+
+
+def test_what_separation_did_to_the_speech(scored, tmp_path):
+    scored(test={"mixture": [2], "separated": [1], "clean": [0]})
+    speech = json.loads((tmp_path / "WER.json").read_text())["sets"]["test"]["speech"]
+    clean, mix, target = (
+        soundfile.read(tmp_path / f"{name}.wav")[0]
+        for name in ("clean", "mix", "target")
+    )
+    for key, estimate in (("mixture_sdr", mix), ("separated_sdr", target)):
+        error = np.sum((estimate - clean) ** 2)
+        wanted = 10 * np.log10(np.sum(clean**2) / error)
+        assert speech[key] == pytest.approx(wanted, abs=1e-4)
+    assert speech["improved"] == 1
+    assert speech["kept_db"] == pytest.approx(-6.02, abs=0.01)  # half of the amplitude
 
 
 def test_lost_utterances_are_said(scored, tmp_path, capsys):
-    scored(mixture=[1], separated=[1])
-    hyp = tmp_path / "set/hyp.tsv"
+    wrong = {"mixture": [1], "separated": [1], "clean": [0]}
+    scored(test=wrong)
+    hyp = tmp_path / "inference/test/hyp.tsv"
     hyp.write_text("".join(hyp.read_text().splitlines(keepends=True)[:-3]))
     with pytest.raises(SystemExit) as end:
         asr_scoring.main(
-            ["--data_dir", str(tmp_path), "--sets", "set", "--asr", "small"]
-            + ["--inference_dir", str(tmp_path), "--output_dir", str(tmp_path)]
+            ["--data_dir", str(tmp_path / "data"), "--sets", "test", "--asr", "small"]
+            + ["--inference_dir", str(tmp_path / "inference"), "--separator", "sep"]
+            + ["--output_dir", str(tmp_path)]
         )
     assert end.value.code == 2
-    assert "separated lacks 3 of 40 texts" in capsys.readouterr().err
+    assert "clean lacks 3 of 40 texts" in capsys.readouterr().err
     assert np.isnan(word_error_rate([]))

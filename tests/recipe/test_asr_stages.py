@@ -18,7 +18,7 @@ from espnet2_caresep.data.files import read_table
 
 ASR_DATA_SH = f"""#!/usr/bin/env bash
 echo ran >>asr_data_calls
-for split in train valid unseen seen; do
+for split in train valid valid_seen unseen seen; do
     mkdir -p "$2/${{split}}"
     echo "say-${{split}} {AUDIO}/tabla_ghe5.flac" >"$2/${{split}}/wav.scp"
     echo "say-${{split}} please press one now" >"$2/${{split}}/text"
@@ -88,12 +88,22 @@ def test_word_error_rates_of_a_recipe(asr_recipe, recipe):
     text = asr_recipe().stdout
     page = (recipe / "exp/caresep_train/scores/WER.md").read_text()
     assert "Recogniser: exp/asr_small (small: one voice, telephone prompts)" in page
+    assert "Separator: exp/caresep_train/valid.mixture_sdr.best.pth" in page
+    assert "(2 utterances): separated+0.3, WER 0.0 % there" in page
+    assert "Chosen on asr_valid_-5dB, asr_valid_seen_-5dB " in page
     assert "## asr_unseen_-5dB: 1 utterances, 4 words" in page
     assert "| mixture | 50.0 [50.0, 50.0] |  | 0 | 2 | 0 |" in page
     assert "| clean | 0.0 [0.0, 0.0] | -50.0 [-50.0, -50.0] | 0 | 0 | 0 |" in page
-    assert "Lowest after separation: separated+0.3." in page and page in text
+    assert "asr_unseen_-5dB: separated+0.3 has a lower WER than" in page
+    assert page in text
     scores = json.loads((recipe / "exp/caresep_train/scores/WER.json").read_text())
     assert list(scores["sets"]) == ["asr_unseen_-5dB", "asr_seen_-5dB"]
+    noises = {"valid": "valid", "valid_seen": "valid", "unseen": "test", "seen": "test"}
+    for group, source in noises.items():
+        mixed = read_table(recipe / f"dump/raw/asr_{group}_-5dB/noise")
+        assert set(mixed.values()) <= set(
+            read_table(recipe / f"dump/raw/{source}/wav.scp")
+        )
 
     # What was separated is as long as the mixture.
     sets = recipe / "exp/caresep_train/inference_valid.mixture_sdr.best"
@@ -120,7 +130,7 @@ def test_word_error_rates_of_a_recipe(asr_recipe, recipe):
     # Another recogniser: only what depends on it is done again.
     text = asr_recipe("--asr_model", "user/asr").stdout
     assert "the mixtures with speech are there already" in text
-    assert text.count("Stage 7 is done already for asr_") == 2
+    assert text.count("Stage 7 is done already for asr_") == 4
     assert (recipe / "asr_data_calls").read_text() == "ran\n"
     page = (recipe / "exp/caresep_train/scores/WER.md").read_text()
     assert "Recogniser: user/asr" in page
@@ -137,9 +147,10 @@ PROMPTS = {
     "same-a": "You may press pound now.",
     "same-b": "you may press pound now",
     "heard": "The separator knows these words.",
-    "brief": "Too brief.",
+    "brief": "For training.",
     "quiet": "(10 seconds of silence, nothing more)",
     "tiny": "A clip that is much too short.",
+    "fast": "Said in half a second.",
     "twice": "This name stands in two folders.",
 }
 
@@ -153,9 +164,8 @@ def prompts(tmp_path):
         folder.mkdir(parents=True)
     for name in PROMPTS:
         (sounds / "a" / f"{name}.g722").touch()
-        seconds = 0.5 if name == "tiny" else 2
-        audio = np.zeros(seconds * 16000 if seconds > 1 else 8000)
-        soundfile.write(sounds / "wav" / f"{name}.wav", audio, 16000)
+        samples = {"tiny": 4000, "fast": 8000}.get(name, 32000)
+        soundfile.write(sounds / "wav" / f"{name}.wav", np.zeros(samples), 16000)
     (sounds / "a/b/twice.g722").touch()
     lines = ["; Core Sounds", "", *(f"{k}: {v}" for k, v in PROMPTS.items())]
     with gzip.open(texts / "core-sounds-en.txt.gz", "wt") as file:
@@ -168,28 +178,37 @@ def prompts(tmp_path):
         arguments = ["--unpacked_dir", tmp_path / "unpacked", "--table"]
         arguments += [tmp_path / "table.tsv", "--output_dir", tmp_path / "asr"]
         error = python("asr_data.py", *arguments, *options, status=status).stderr
-        splits = ("train", "valid", "unseen", "seen")
+        splits = ("train", "valid", "valid_seen", "unseen", "seen")
         if status:
             return error
         return {s: read_table(tmp_path / "asr" / s / "text") for s in splits}
 
+    write.folder = tmp_path / "asr"
     return write
 
 
 def test_prompts_are_split_by_their_words(prompts):
-    splits = prompts("--unseen", "4", "--valid", "3")
+    splits = prompts("--test", "3", "--valid", "2")
     taken = [name for split in ("train", "valid", "unseen") for name in splits[split]]
-    assert sorted(taken) == sorted({*PROMPTS} - {"brief", "quiet", "tiny", "twice"})
-    assert "heard" not in splits["unseen"]
-    known = {text for s in ("train", "valid") for text in splits[s].values()}
-    assert not known & set(splits["unseen"].values())
-    assert splits["seen"].items() <= splits["train"].items()
-    assert len(splits["seen"]) == len(splits["unseen"]) >= 4
+    assert sorted(taken) == sorted({*PROMPTS} - {"quiet", "tiny", "twice"})
+    assert {"heard", "brief", "fast"} <= set(
+        splits["train"]
+    )  # trained with, not tested
+    texts = {split: set(table.values()) for split, table in splits.items()}
+    assert not texts["train"] & (texts["unseen"] | texts["valid"])
+    assert not texts["unseen"] & texts["valid"]
+    for split in ("seen", "valid_seen"):
+        assert splits[split].items() <= splits["train"].items()
+        assert not {"heard", "brief", "fast"} & set(splits[split])
+    assert not set(splits["seen"]) & set(splits["valid_seen"])
+    assert len(splits["seen"]) == len(splits["unseen"]) >= 3
+    lengths = read_table(prompts.folder / "train/utt2num_samples")
+    assert lengths["fast"] == "8000" and set(lengths) == set(splits["train"])
     every = {name: text for split in splits.values() for name, text in split.items()}
     assert every["p7"] == "press seven for number seven"
-    assert prompts("--unseen", "4", "--valid", "3") == splits
+    assert prompts("--test", "3", "--valid", "2") == splits
 
 
 def test_too_few_prompts_are_refused(prompts):
-    error = prompts("--unseen", "9", "--valid", "3", status=2)
-    assert "prompts are left for training" in error
+    error = prompts("--test", "4", "--valid", "3", status=2)
+    assert "11 prompts can be used for tests: too few for 2 x 4" in error

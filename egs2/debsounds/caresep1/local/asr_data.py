@@ -1,9 +1,11 @@
 """Chooses prompts with transcripts and writes data directories for recognition.
 
-The Asterisk prompts are one voice. Prompts of at least 4 words and 1.5 to 15 s are taken;
-those with the same words stay together. ``unseen`` are for testing, with words that no
-training prompt has as a whole and with audio that the separator was not trained on;
-``seen`` are some of ``train``, to test with what the recogniser knows.
+The Asterisk prompts are one voice; those with the same words stay together. Tests are made
+of prompts of at least 4 words and 1.5 s whose audio the separator was not trained on:
+
+- ``unseen`` and ``seen`` are for testing; only ``seen`` are in the recogniser's ``train``;
+- ``valid`` and ``valid_seen`` are others, in the same way, for choosing: weights of the
+  recogniser (``valid`` alone) and the share of the mixture.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import random
 import re
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 import soundfile
 
@@ -24,7 +27,21 @@ from espnet2_caresep.scoring.wer import spoken_words
 
 SOUNDS = "asterisk-core-sounds-en-g722"
 TEXTS = "asterisk-core-sounds-en"
+MIN_SECONDS, MAX_SECONDS = 0.3, 15.0
 LINE = re.compile(r"([^;:\s][^:]*): +(.+)")
+
+
+class Prompt(NamedTuple):
+    """One recording."""
+
+    path: Path
+    words: str
+    num_samples: int  # at 16 kHz
+
+    @property
+    def is_sentence(self) -> bool:
+        """Whether it is long enough to test with."""
+        return len(self.words.split()) >= 4 and self.num_samples >= 1.5 * 16000
 
 
 def read_texts(root: Path) -> dict[str, str]:
@@ -38,87 +55,97 @@ def read_texts(root: Path) -> dict[str, str]:
     return {name: " ".join(spoken_words(text)) for name, text in texts.items()}
 
 
-def choose_prompts(
-    unpacked: Path, min_words: int, min_seconds: float, max_seconds: float
-) -> dict[str, tuple[Path, str]]:
-    """Prompt to its audio and words.
+def find_prompts(unpacked: Path) -> dict[str, Prompt]:
+    """Name to prompt.
 
     Raises:
         ValueError: If the packages hold none.
     """
     stems = Counter(path.stem for path in (unpacked / SOUNDS).rglob("*.g722"))
-    chosen = {}
+    found = {}
     for name, words in read_texts(unpacked / TEXTS).items():
         path = unpacked / SOUNDS / "wav" / f"{name.rpartition('/')[2]}.wav"
         # Two prompts of one name in different folders cannot be told apart here.
-        if len(words.split()) < min_words or stems[path.stem] != 1:
+        if not words or stems[path.stem] != 1 or not path.exists():
             continue
-        if (
-            path.exists()
-            and min_seconds <= soundfile.info(path).duration <= max_seconds
-        ):
-            chosen[name.replace("/", "__")] = path, words
-    if not chosen:
+        info = soundfile.info(path)
+        if MIN_SECONDS <= info.duration <= MAX_SECONDS:
+            found[name.replace("/", "__")] = Prompt(path, words, info.frames)
+    if not found:
         raise ValueError(f"{unpacked}: {SOUNDS} and {TEXTS} hold no prompts to use")
-    return chosen
+    return found
 
 
 def split_prompts(
-    prompts: dict[str, tuple[Path, str]], heard: set[str], unseen: int, valid: int
+    prompts: dict[str, Prompt], heard: set[str], test: int, valid: int
 ) -> dict[str, list[str]]:
-    """Split to names. What is not in a test or validation set is for training.
+    """Split to names. What is not in ``unseen`` or ``valid`` is for training.
 
     Args:
-        prompts: Prompt to its audio and words.
-        heard: File stems that the separator was trained on, kept out of ``unseen``.
-        unseen: How many to test with.
-        valid: How many to validate with.
+        prompts: Name to prompt.
+        heard: File stems that the separator was trained on, kept out of all but training.
+        test: How many to test with, unseen and seen.
+        valid: How many to choose with, unseen and seen.
 
     Raises:
-        ValueError: If too few are left for training.
+        ValueError: If there are too few.
     """
     groups: dict[str, list[str]] = {}
     for name in sorted(prompts):
-        groups.setdefault(prompts[name][1], []).append(name)
+        groups.setdefault(prompts[name].words, []).append(name)
     order = sorted(groups)
     random.Random(0).shuffle(order)
     splits: dict[str, list[str]] = {"unseen": [], "valid": [], "train": []}
+    usable = {
+        name
+        for name, prompt in prompts.items()
+        if prompt.is_sentence and prompt.path.stem not in heard
+    }
     for words in order:
         names = groups[words]
-        new = not any(prompts[name][0].stem in heard for name in names)
-        if new and len(splits["unseen"]) < unseen:
+        if usable.issuperset(names) and len(splits["unseen"]) < test:
             splits["unseen"] += names
-        elif len(splits["valid"]) < valid:
+        elif usable.issuperset(names) and len(splits["valid"]) < valid:
             splits["valid"] += names
         else:
             splits["train"] += names
-    if len(splits["train"]) < unseen:
-        raise ValueError(f"only {len(splits['train'])} prompts are left for training")
-    splits["seen"] = random.Random(1).sample(splits["train"], len(splits["unseen"]))
-    return splits
+    known = [name for name in splits["train"] if name in usable]
+    if len(splits["valid"]) < valid or len(known) < test + valid:
+        raise ValueError(
+            f"{len(usable)} prompts can be used for tests: too few for "
+            f"2 x {test} to test and 2 x {valid} to choose with"
+        )
+    known = random.Random(1).sample(known, test + valid)
+    return {**splits, "seen": known[:test], "valid_seen": known[test:]}
 
 
 def main() -> None:
-    """Writes train, valid, unseen and seen."""
+    """Writes train, valid, valid_seen, unseen and seen."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--unpacked_dir", type=Path, required=True)
     parser.add_argument("--table", type=Path, required=True, help="of the corpus")
     parser.add_argument("--output_dir", type=Path, required=True)
-    parser.add_argument("--unseen", type=int, default=50)
-    parser.add_argument("--valid", type=int, default=20)
+    parser.add_argument("--test", type=int, default=50)
+    parser.add_argument("--valid", type=int, default=40)
     args = parser.parse_args()
-    prompts = choose_prompts(args.unpacked_dir, 4, 1.5, 15.0)
+    prompts = find_prompts(args.unpacked_dir)
     with args.table.open(encoding="utf-8", newline="") as file:
         rows = [r for r in csv.DictReader(file, delimiter="\t") if r["split"] != "test"]
     heard = {Path(row["sources"]).stem for row in rows if row["package"] == SOUNDS}
-    splits = split_prompts(prompts, heard, args.unseen, args.valid)
+    splits = split_prompts(prompts, heard, args.test, args.valid)
     for split, names in splits.items():
         folder = args.output_dir / split
         folder.mkdir(parents=True, exist_ok=True)
-        audio = {name: prompts[name][0].resolve() for name in names}
-        write_table(folder / "wav.scp", audio)
-        write_table(folder / "text", {name: prompts[name][1] for name in names})
-        print(f"{split}: {len(names)} prompts")
+        columns = {
+            "wav.scp": lambda prompt: prompt.path.resolve(),
+            "text": lambda prompt: prompt.words,
+            "utt2num_samples": lambda prompt: prompt.num_samples,
+        }
+        for file, column in columns.items():
+            table = {name: column(prompts[name]) for name in names}
+            write_table(folder / file, table)
+        minutes = sum(prompts[name].num_samples for name in names) / 16000 / 60
+        print(f"{split}: {len(names)} prompts, {minutes:.1f} minutes")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Prompts with transcripts for stage 9: asr_data.sh --output_dir DIR writes
-# DIR/{train,valid,unseen,seen}. Run in the folder of the recipe. The texts come from the
+# DIR/{train,valid,valid_seen,unseen,seen}. Run in the folder of the recipe. The texts come from the
 # package asterisk-core-sounds-en (CC-BY-SA-3.0), as the audio does.
 
 set -euo pipefail

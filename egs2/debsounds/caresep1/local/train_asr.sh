@@ -31,7 +31,7 @@ for part in train valid; do
     data+=(
         --"${part}"_data_path_and_name_and_type "${data_dir}/${part}/wav.scp,speech,sound"
         --"${part}"_data_path_and_name_and_type "${data_dir}/${part}/text,text,text"
-        --"${part}"_shape_file "${data_dir}/${part}/wav.scp")
+        --"${part}"_shape_file "${data_dir}/${part}/utt2num_samples")
 done
 threads=$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
 OMP_NUM_THREADS=${threads} MKL_NUM_THREADS=${threads} \

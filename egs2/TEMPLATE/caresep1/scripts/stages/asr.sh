@@ -4,10 +4,14 @@
 asr_dir=${datadir}/asr
 small_asr=${expdir}/asr_small
 
-# The sets: prompts that the recogniser's training has and has not, at each ratio
-asr_sets() {
+# Groups of speech: to test with, that which the recogniser's training had not and had; and
+# such speech again to choose with, among sounds of the validation set
+asr_groups=(unseen seen)
+[ -z "${valid_set}" ] || asr_groups+=(valid valid_seen)
+
+asr_sets() { # asr_sets GROUP...: each at each ratio
     local group snr
-    for group in unseen seen; do
+    for group in "$@"; do
         for snr in ${asr_snrs}; do echo "asr_${group}_${snr}dB"; done
     done
 }
@@ -27,26 +31,29 @@ stage_9() {
         train_small_asr
     fi
     log "Stage 9: recognise speech with ${model}"
-    for dset in $(asr_sets); do
+    for dset in $(asr_sets "${asr_groups[@]}"); do
         infer_set "${dset}" separate
         recognise_set "${dset}" "${model}"
     done
 }
 
 prepare_asr_data() {
-    need "${data_feats}/${test_sets%% *}/wav.scp" 3
-    local key mark=${asr_dir}/.done/data group
-    key=$(key_of "${asr_snrs} ${fs_hz}" local/asr_data.* "${data_feats}/${test_sets%% *}/wav.scp")
+    local key mark=${asr_dir}/.done/data group noise
+    for noise in ${test_sets%% *} ${valid_set}; do need "${data_feats}/${noise}/wav.scp" 3; done
+    key=$(key_of "${asr_snrs} ${asr_exclude} ${fs_hz}" local/asr_data.* \
+        "${data_feats}"/{"${test_sets%% *}","${valid_set}"}/wav.scp)
     if is_done "${mark}" "${key}"; then
         log "Stage 9: the mixtures with speech are there already"
         return
     fi
     log "Stage 9: mixtures with speech at ${asr_snrs} dB"
     run local/asr_data.sh --output_dir "${asr_dir}"
-    for group in unseen seen; do
+    for group in "${asr_groups[@]}"; do
+        noise=${test_sets%% *}
+        [[ ${group} != valid* ]] || noise=${valid_set}
         # shellcheck disable=SC2086 # several words are meant
         run python3 -m espnet2_caresep.bin.mix_speech --speech_dir "${asr_dir}/${group}" \
-            --query_dir "${asr_dir}/train" --noise_dir "${data_feats}/${test_sets%% *}" \
+            --query_dir "${asr_dir}/train" --noise_dir "${data_feats}/${noise}" \
             --exclude ${asr_exclude} --snrs ${asr_snrs} --fs "${fs_hz}" \
             --output_prefix "${data_feats}/asr_${group}"
     done
@@ -101,12 +108,16 @@ recognise_set() { # recognise_set SET MODEL
 
 stage_10() {
     no_transcripts 10 && return
-    local dset sets
-    mapfile -t sets < <(asr_sets)
-    for dset in "${sets[@]}"; do need "${inference_dir}/${dset}/hyp.tsv" 9; done
+    local dset sets chosen_on=()
+    mapfile -t sets < <(asr_sets unseen seen)
+    [ -z "${valid_set}" ] || mapfile -t chosen_on < <(asr_sets valid valid_seen)
+    for dset in "${sets[@]}" "${chosen_on[@]}"; do
+        need "${inference_dir}/${dset}/hyp.tsv" 9
+    done
     log "Stage 10: word error rates"
     run python3 -m espnet2_caresep.bin.asr_scoring --data_dir "${data_feats}" \
-        --sets "${sets[@]}" --inference_dir "${inference_dir}" \
+        --sets "${sets[@]}" --valid_sets "${chosen_on[@]}" \
+        --inference_dir "${inference_dir}" --separator "${caresep_exp}/${inference_model}" \
         --asr "${asr_model:-${small_asr} (small: one voice, telephone prompts)}" \
         --output_dir "${caresep_exp}/scores"
     log "Word error rates: ${caresep_exp}/scores/WER.md"
