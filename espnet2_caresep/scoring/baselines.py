@@ -1,8 +1,7 @@
 """What separation is worth without learning: two baselines and two oracles.
 
-All are real masks on the network's own spectrogram (1024/320 Hann, centred, 32 kHz)
-with the phase of the mixture, so that a model with such a mask can be read against
-them. Baselines see what a model sees; oracles see the answer and bound what such a mask
+All are real masks on the network's own spectrogram with the phase of the mixture, so
+that a model with such a mask can be read against them. Baselines see what a model sees; oracles see the answer and bound what such a mask
 can reach. Waveforms are (..., samples) float tensors.
 """
 
@@ -20,7 +19,7 @@ def constant_mask(mixture: Tensor, gain: float = 0.5) -> Tensor:
     return gain * mixture
 
 
-def static_mask(mixture: Tensor, query: Tensor) -> Tensor:
+def static_mask(mixture: Tensor, query: Tensor, stft: STFT) -> Tensor:
     """One gain per frequency: min(1, mean query power / mean mixture power).
 
     A Wiener-like equaliser from long-term spectra: what is left to gain beyond it needs
@@ -33,11 +32,11 @@ def static_mask(mixture: Tensor, query: Tensor) -> Tensor:
     Args:
         mixture: Input, (..., samples).
         query: Example of the target, (..., samples of its own number).
+        stft: The spectrogram on which the mask lives.
 
     Returns:
         Separated waveforms, shape of ``mixture``.
     """
-    stft = STFT()
     spectrum = _spectrum(stft, mixture)
     wanted = _spectrum(stft, query).abs().square().mean(-2, keepdim=True)
     present = spectrum.abs().square().mean(-2, keepdim=True)
@@ -46,23 +45,23 @@ def static_mask(mixture: Tensor, query: Tensor) -> Tensor:
     return _waveform(stft, mask * spectrum, mixture)
 
 
-def ideal_ratio_mask(mixture: Tensor, target: Tensor) -> Tensor:
+def ideal_ratio_mask(mixture: Tensor, target: Tensor, stft: STFT) -> Tensor:
     """Oracle: ideal ratio mask |S| / (|S| + |N|), N = mixture - target.
 
     Args:
         mixture: Input, (..., samples).
         target: What was wanted, same shape.
+        stft: The spectrogram on which the mask lives.
 
     Returns:
         Separated waveforms, shape of ``mixture``.
     """
-    stft = STFT()
     spectrum, wanted = _spectrum(stft, mixture), _spectrum(stft, target)
     wanted, rest = wanted.abs(), (spectrum - wanted).abs()
     return _waveform(stft, wanted / (wanted + rest + _TINY) * spectrum, mixture)
 
 
-def phase_sensitive_mask(mixture: Tensor, target: Tensor) -> Tensor:
+def phase_sensitive_mask(mixture: Tensor, target: Tensor, stft: STFT) -> Tensor:
     """Oracle: phase-sensitive mask Re(S / X) truncated to [0, 1].
 
     The best real mask within [0, 1] in each bin (Erdogan et al., ICASSP 2015); what a
@@ -76,7 +75,6 @@ def phase_sensitive_mask(mixture: Tensor, target: Tensor) -> Tensor:
     Returns:
         Separated waveforms, shape of ``mixture``.
     """
-    stft = STFT()
     spectrum, wanted = _spectrum(stft, mixture), _spectrum(stft, target)
     power = spectrum.abs().square().clamp(min=_TINY)
     mask = ((wanted * spectrum.conj()).real / power).clamp(0, 1)

@@ -17,6 +17,7 @@ import torch
 
 from espnet2_caresep.data.files import read_table
 from espnet2_caresep.inference.audio import read_audio
+from espnet2_caresep.network.stft import STFT
 from espnet2_caresep.progress import progress
 from espnet2_caresep.scoring import baselines, metrics
 
@@ -24,17 +25,18 @@ MODEL = "model"
 KINDS = ("mixture", "matched", "clean", "silence")
 QUERIES = ("own", "other")
 
-# Each takes (input, query, reference), tensors (samples,).
+# What can stand beside a model: each takes (input, query, reference, STFT) and gives
+# what was separated; waveforms are tensors (samples,).
 SYSTEMS: dict[str, Callable] = {
-    "constant mask 0.5": lambda mix, query, target: baselines.constant_mask(mix),
-    "static mask of the query": lambda mix, query, target: baselines.static_mask(
-        mix, query
+    "constant mask 0.5": lambda mix, query, target, stft: baselines.constant_mask(mix),
+    "static mask of the query": lambda mix, query, target, stft: (
+        baselines.static_mask(mix, query, stft)
     ),
-    "oracle: ideal ratio mask": lambda mix, query, target: baselines.ideal_ratio_mask(
-        mix, target
+    "oracle: ideal ratio mask": lambda mix, query, target, stft: (
+        baselines.ideal_ratio_mask(mix, target, stft)
     ),
-    "oracle: phase-sensitive mask": (
-        lambda mix, query, target: baselines.phase_sensitive_mask(mix, target)
+    "oracle: phase-sensitive mask": lambda mix, query, target, stft: (
+        baselines.phase_sensitive_mask(mix, target, stft)
     ),
 }
 
@@ -90,6 +92,7 @@ def evaluate_set(
     folder: str | Path,
     outputs: str | Path,
     test_set: str,
+    stft: STFT,
     systems: Mapping[str, Callable] = SYSTEMS,
 ) -> tuple[list[Item], list[str]]:
     """Scores a model's outputs on one test set, baselines and oracles beside them.
@@ -98,6 +101,7 @@ def evaluate_set(
         folder: The test set.
         outputs: ``spk1.scp`` of the model's outputs.
         test_set: ``<kind>_<query>``.
+        stft: The model's spectrogram, on which baselines and oracles live too.
         systems: What stands beside the model.
 
     Returns:
@@ -127,7 +131,7 @@ def evaluate_set(
             target = _mono(references[uid])
         outputs_of = {MODEL: _mono(estimates[uid])}
         for name, system in systems.items():
-            outputs_of[name] = system(mixture, query, target)
+            outputs_of[name] = system(mixture, query, target, stft)
         label = labels[uid].split()[0]
         for name, estimate in outputs_of.items():
             if estimate.shape != mixture.shape or target.shape != mixture.shape:

@@ -40,7 +40,7 @@ Each cell is mean / median over the items, in dB; larger is better.
   zeros counts as it is (SDR 0 dB). Plus infinity (output equal to the reference) is left
   out of a mean, which can only lower it; minus infinity enters a mean as -100 dB;
   medians are over all defined items. Shares of infinite items are given where not zero.
-- Masks and oracles live on the 1024/320 Hann spectrogram at 32 kHz with the mixture's
+- Masks and oracles live on the {spectrogram} Hann spectrogram at 32 kHz with the mixture's
   phase. Static mask: min(1, mean query power / mean mixture power) per frequency, the
   query brought to half the mixture's energy. Oracles know the target S and the rest N:
   ideal ratio mask |S| / (|S| + |N|); phase-sensitive mask Re(S / X) within 0..1.
@@ -120,7 +120,10 @@ def render(results: dict) -> str:
     ]
     if results["tagging"]:
         sections.append(_tagging(results["tagging"]))
-    sections += [_classes(results, sets), RULES]
+    # Files from before this was recorded have the spectrogram of the paper
+    spectrogram = results["about"].get("spectrogram", "1024/320")
+    rules = RULES.replace("{spectrogram}", spectrogram)
+    sections += [_classes(results, sets), rules]
     page = "\n".join(section for section in sections if section)
     return page + MATCHED * any(name.startswith("matched") for name in sets)
 
