@@ -77,7 +77,7 @@ def find_tracks(given: Sequence[str], outputs: Path) -> tuple[list[Track], list[
     return list(tracks.values()), problems
 
 
-def parse_query(text: str) -> QuerySpec:
+def parse_query(text: str, option: str = "--query") -> QuerySpec:
     """Reads ``[NAME=]CLIP[,CLIP...]``.
 
     A clip is a file, a folder, a pattern, or ``@`` and a bank's name or file. Without a
@@ -92,17 +92,17 @@ def parse_query(text: str) -> QuerySpec:
     parts = [rest] if Path(rest).exists() else rest.split(",")
     parts = [part.strip() for part in parts]
     if not all(parts):
-        raise ValueError(f"--query {text}: names no file")
+        raise ValueError(f"{option} {text}: names no file")
     banks = tuple(part for part in parts if part.startswith("@"))
     clips: list[Path] = []
     for part in parts:
         if part not in banks:
             found = [file for file, _ in _expand(Path(part), None)]
             if not found:
-                raise ValueError(f"--query: {_nothing(part, Path(part))}")
+                raise ValueError(f"{option}: {_nothing(part, Path(part))}")
             clips += found
     name = name.strip() or Path(parts[0].removeprefix("@")).stem
-    return QuerySpec(_checked_name(name, f"--query {text}"), tuple(clips), banks)
+    return QuerySpec(_checked_name(name, f"{option} {text}"), tuple(clips), banks)
 
 
 def parse_label(text: str) -> QuerySpec:

@@ -16,7 +16,10 @@ FIELDS = ("track", "trackext", "query", "ext")
 
 
 def make_plans(
-    tracks: Sequence[Track], queries: Sequence[QuerySpec], args: argparse.Namespace
+    tracks: Sequence[Track],
+    queries: Sequence[QuerySpec],
+    args: argparse.Namespace,
+    unwanted: Sequence[QuerySpec] = (),
 ) -> list[Plan]:
     """One plan for each mixture.
 
@@ -24,6 +27,7 @@ def make_plans(
         tracks: The mixtures.
         queries: What is wanted of each.
         args: ``output``, ``filename``, ``format``, ``residual``, ``json``.
+        unwanted: What is not; no output may replace its clips.
 
     Raises:
         ValueError: If the options do not fit, or two results would be one file, or a
@@ -39,7 +43,7 @@ def make_plans(
         raise ValueError(f"-o {args.output} does not end in .{args.format}")
     make = _beside_file if one_file else _by_template
     plans = [make(track, queries, args) for track in tracks]
-    _check_distinct(plans, queries)
+    _check_distinct(plans, [*queries, *unwanted])
     return plans
 
 

@@ -54,6 +54,7 @@ class Work:
 
     jobs: Sequence[Job]
     queries: Sequence[QuerySpec]
+    unwanted: Sequence[QuerySpec]
     problems: Sequence[str]
 
 
@@ -63,11 +64,6 @@ def check_options(args: argparse.Namespace) -> None:
     Raises:
         ValueError: Naming the first.
     """
-    if args.negative:
-        raise ValueError(
-            "--not is not supported: this network was not trained with negative "
-            "queries; give the unwanted sound as another --query with --partition"
-        )
     chosen_model(args)
     if not 0 <= args.overlap <= 0.95:
         raise ValueError(f"--overlap must lie in 0..0.95, not {args.overlap}")
@@ -89,25 +85,26 @@ def prepare(args: argparse.Namespace) -> Work:
     queries = [parse_query(text) for text in args.query]
     queries += [parse_label(text) for text in args.label]
     check_names(queries)
-    for query in queries:
+    unwanted = [parse_query(text, "--not") for text in args.unwanted]
+    for query in (*queries, *unwanted):
         for clip in query.clips:
             AudioReader(clip)
     folder = args.output.parent if names_one_file(args.output) else args.output
     searched = None if folder == Path() else folder
     tracks, problems = find_tracks(args.mixtures, searched)
     jobs = []
-    for plan in make_plans(tracks, queries, args):
+    for plan in make_plans(tracks, queries, args, unwanted):
         try:
             jobs.append(_job(plan, args))
         except (ValueError, OSError) as error:
             problems.append(str(error))
-    return Work(jobs, queries, problems)
+    return Work(jobs, queries, unwanted, problems)
 
 
 def load(
-    args: argparse.Namespace, specs: Sequence[QuerySpec]
-) -> tuple[CaRESeparator, Mapping[str, Query]]:
-    """Loads the model and embeds the queries.
+    args: argparse.Namespace, work: Work
+) -> tuple[CaRESeparator, Mapping[str, Query], Mapping[str, Query]]:
+    """Loads the model and embeds the queries, then the unwanted ones.
 
     Raises:
         ValueError: If the model or a query cannot be used.
@@ -123,7 +120,13 @@ def load(
     separator = CaRESeparator.from_pretrained(
         chosen_model(args), args.device, overlap=args.overlap
     )
-    return separator, {spec.name: _embed(separator, spec, args) for spec in specs}
+    part = (args.query_start, args.query_end)
+    wanted = {spec.name: _embed(separator, spec, *part) for spec in work.queries}
+    unwanted = {
+        text: _embed(separator, spec)
+        for text, spec in zip(args.unwanted, work.unwanted)
+    }
+    return separator, wanted, unwanted
 
 
 def _cores() -> int:
@@ -146,7 +149,10 @@ def _job(plan: Plan, args: argparse.Namespace) -> Job:
 
 
 def _embed(
-    separator: CaRESeparator, spec: QuerySpec, args: argparse.Namespace
+    separator: CaRESeparator,
+    spec: QuerySpec,
+    start: float = 0.0,
+    end: float | None = None,
 ) -> Query:
     import numpy as np
 
@@ -155,7 +161,6 @@ def _embed(
 
     if spec.label is not None:
         return Query(_of_class(separator, spec.label))
-    start, end = args.query_start, args.query_end
     vectors = [separator.embed(clip, start=start, end=end) for clip in spec.clips]
     vectors += [load_bank(b, separator.fingerprint).embedding for b in spec.banks]
     return Query(np.mean(vectors, axis=0, dtype=np.float32))

@@ -46,14 +46,15 @@ def _separate(work, args: argparse.Namespace) -> tuple[int, int]:
     from espnet2_caresep.inference.file_separation import separate_file
     from espnet2_caresep.inference.scratch import no_empty_folders
 
-    separator, queries = load(args, work.queries)
+    separator, queries, unwanted = load(args, work)
     folders = {path.parent for job in work.jobs for path in job.plan.outputs()}
     seconds = sum(job.seconds for job in work.jobs)
     failed = absent = 0
     with no_empty_folders(folders), progress_of(seconds, args.quiet) as bar:
 
         def treat(job):
-            return separate_file(separator, job.plan, queries, job.options, bar.advance)
+            given = (job.plan, queries, job.options, bar.advance, unwanted)
+            return separate_file(separator, *given)
 
         with closing(treat_all(work.jobs, treat, args.jobs, bar.stop)) as results:
             for job, result in results:

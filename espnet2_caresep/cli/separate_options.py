@@ -65,10 +65,12 @@ def _add_wanted(group) -> None:
     )
     group.add_argument(
         "--not",
-        dest="negative",
+        dest="unwanted",
         action="append",
-        metavar="CLIP",
-        help="not supported, and refused: no model is trained with negative queries",
+        default=[],
+        metavar="CLIP[,CLIP]",
+        help="examples, as for --query but always whole, of a sound that is to stay in "
+        "the residual; may be given several times",
     )
     group.add_argument(
         "--partition",

@@ -90,6 +90,7 @@ class Report:
     clip: str
     gain: float
     partition: bool
+    unwanted: list[str]
     overlap: float
     wall_seconds: float
     outputs: list[Output]

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -32,6 +33,7 @@ def separate_file(
     queries: Mapping[str, Query],
     options: Options,
     progress: Callable[[float], None] = lambda seconds: None,
+    unwanted: Mapping[str, Query] = MappingProxyType({}),
 ) -> Report:
     """Separates one file in blocks; memory does not grow with its length.
 
@@ -42,6 +44,7 @@ def separate_file(
         options: How to write.
         progress: Is told the seconds of the mixture that have been separated, block by
             block; what it raises ends the work and leaves no file.
+        unwanted: Name -> query of what is to stay in the residual.
 
     Raises:
         ValueError: If the mixture cannot be used or an output cannot be written; there
@@ -55,6 +58,7 @@ def separate_file(
         reader.channels,
         options.partition,
         reader.name,
+        list(unwanted.values()),
     )
     folder = next(iter(plan.stems.values())).parent
     with open_scratch(folder, plan.residual is not None) as scratch:
@@ -87,6 +91,7 @@ def separate_file(
             clip=options.clip,
             gain=gain,
             partition=options.partition,
+            unwanted=list(unwanted),
             overlap=separator.overlap,
             wall_seconds=round(time.monotonic() - start, 3),
             outputs=outputs,

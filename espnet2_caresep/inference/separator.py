@@ -60,6 +60,7 @@ class CaRESeparator(Streamer):
         query,
         sample_rate: int | None = None,
         query_sample_rate: int | None = None,
+        unwanted: Sequence = (),
     ) -> Separation:
         """Separates what sounds like the query from a mixture.
 
@@ -71,6 +72,8 @@ class CaRESeparator(Streamer):
             sample_rate: Rate of ``mix`` in Hz where it is an array.
             query_sample_rate: Rate of ``query`` where it is an array; by default
                 ``sample_rate``.
+            unwanted: Queries of sounds that are to stay in the residual. Where one of
+                them and ``query`` together claim more than there is, they share it.
 
         Returns:
             Target and residual, numpy float32 of the mixture's shape; (samples,) for a
@@ -81,7 +84,7 @@ class CaRESeparator(Streamer):
                 window, or not finite, or if the query is silent.
         """
         found = self.separate_all(
-            mix, {"target": query}, sample_rate, query_sample_rate
+            mix, {"target": query}, sample_rate, query_sample_rate, unwanted=unwanted
         )
         return Separation(
             found.stems["target"],
@@ -97,6 +100,7 @@ class CaRESeparator(Streamer):
         sample_rate: int | None = None,
         query_sample_rate: int | None = None,
         partition: bool = False,
+        unwanted: Sequence = (),
     ) -> Stems:
         """Separates what several queries point at.
 
@@ -107,6 +111,7 @@ class CaRESeparator(Streamer):
             query_sample_rate: As in :meth:`separate`.
             partition: Whether the stems share what they all claim, so that none of it
                 is in two stems and the residual is never negative of what there was.
+            unwanted: As in :meth:`separate`.
 
         Returns:
             Stems and residual.
@@ -116,12 +121,16 @@ class CaRESeparator(Streamer):
         """
         shape = getattr(mix, "shape", None)
         mixture = open_audio(mix, sample_rate, "mixture")
-        wanted = [
-            self.query(query, query_sample_rate or sample_rate)
-            for query in queries.values()
-        ]
+        rate = query_sample_rate or sample_rate
+        wanted = [self.query(query, rate) for query in queries.values()]
+        others = [self.query(query, rate) for query in unwanted]
         stream = self.open_stream(
-            wanted, mixture.sample_rate, mixture.channels, partition, mixture.name
+            wanted,
+            mixture.sample_rate,
+            mixture.channels,
+            partition,
+            mixture.name,
+            others,
         )
         whole = separate_whole(stream, mixture.blocks())
         if shape is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -170,7 +170,11 @@ def separate_whole(stream: SeparationStream, blocks: Iterable[np.ndarray]) -> Bl
 
 
 def separate_blocks(
-    separator, blocks: Iterable, query: Query, sample_rate: int
+    separator,
+    blocks: Iterable,
+    query: Query,
+    sample_rate: int,
+    unwanted: Sequence[Query],
 ) -> Iterator[StreamBlock]:
     """See ``CaRESeparator.stream``."""
     stream, flat = None, False
@@ -180,7 +184,9 @@ def separate_blocks(
         flat = np.ndim(block) == 1
         audio = open_audio(block, sample_rate, "mixture")
         if stream is None:
-            stream = separator.open_stream([query], sample_rate, audio.channels)
+            stream = separator.open_stream(
+                [query], sample_rate, audio.channels, unwanted=unwanted
+            )
         if audio.channels != stream.channels:
             raise AudioError(
                 f"mixture: a block has {audio.channels} channels, the first one had "

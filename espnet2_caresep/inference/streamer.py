@@ -59,6 +59,7 @@ class Streamer(Listener):
         query,
         sample_rate: int,
         query_sample_rate: int | None = None,
+        unwanted: Sequence = (),
     ) -> Iterator[StreamBlock]:
         """Separates audio that comes, and goes, block by block.
 
@@ -73,6 +74,7 @@ class Streamer(Listener):
             sample_rate: Rate of the blocks in Hz.
             query_sample_rate: Rate of ``query`` where it is an array; by default
                 ``sample_rate``.
+            unwanted: As in :meth:`separate`.
 
         Yields:
             Pieces of target and residual, together as long as the input.
@@ -80,8 +82,9 @@ class Streamer(Listener):
         Raises:
             ValueError: As :meth:`separate`, or if the number of channels changes.
         """
-        wanted = self.query(query, query_sample_rate or sample_rate)
-        return separate_blocks(self, blocks, wanted, sample_rate)
+        rate = query_sample_rate or sample_rate
+        wanted, *others = (self.query(q, rate) for q in (query, *unwanted))
+        return separate_blocks(self, blocks, wanted, sample_rate, others)
 
     def open_stream(
         self,
@@ -90,6 +93,7 @@ class Streamer(Listener):
         channels: int,
         partition: bool = False,
         name: str = "mixture",
+        unwanted: Sequence[Query] = (),
     ) -> SeparationStream:
         """What :meth:`stream` and :meth:`separate_all` run on, for several queries.
 
@@ -99,19 +103,21 @@ class Streamer(Listener):
             channels: Channels of the mixture.
             partition: As in :meth:`separate_all`.
             name: What to call the mixture in messages.
+            unwanted: What is to stay in the residual.
 
         Raises:
             ValueError: If there is no query, or one is of another model.
         """
         if not queries:
             raise ValueError("at least one query is needed")
-        for query in queries:
+        together = [*queries, *unwanted]
+        for query in together:
             if query.embedding.shape != (self.network.query_dim,):
                 raise ValueError(
                     f"a query of this model has {self.network.query_dim} numbers, not "
                     f"{'x'.join(map(str, query.embedding.shape))}"
                 )
-        vectors = torch.from_numpy(np.stack([query.embedding for query in queries]))
+        vectors = torch.from_numpy(np.stack([query.embedding for query in together]))
         vectors = vectors.to(self.device)
 
         @torch.inference_mode()
@@ -122,6 +128,7 @@ class Streamer(Listener):
                 vectors,
                 partition,
                 batch_size=self.batch_size,
+                unwanted=len(unwanted),
             )
             return targets.flatten(0, 1).float().cpu()
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -159,6 +160,22 @@ def test_sidecar(separate, tiny_zip):
     assert rest["level_db"] == pytest.approx(10 * np.log10(power), abs=0.01)
 
 
+def test_unwanted_sounds_stay_in_the_residual(separate, tiny_model):
+    options = ("--query", "dog.wav", "--not", "bell.flac", "--residual", "--json")
+    assert separate("mix.wav", *options, "--not", "x=dog.wav,bell.flac") == 0
+    stem, rest = (_read(f"separated/mix/{name}.wav") for name in ("dog", "residual"))
+    separator = CaRESeparator.from_pretrained(tiny_model, "cpu")
+    expected = separator.separate(
+        "mix.wav", "dog.wav", unwanted=["bell.flac", ["dog.wav", "bell.flac"]]
+    )
+    assert np.array_equal(stem, expected.target)
+    assert np.array_equal(stem + rest, _read("mix.wav"))
+    report = json.loads(Path("separated/mix/separation.json").read_text())
+    assert report["unwanted"] == ["bell.flac", "x=dog.wav,bell.flac"]
+    names = {path.name for path in Path("separated/mix").iterdir()}
+    assert names == {"dog.wav", "residual.wav", "separation.json"}
+
+
 @pytest.fixture
 def loud(files, sound):
     """A float file with peaks far beyond full scale."""
@@ -303,7 +320,12 @@ def test_a_bad_query_is_one_line(bad, separate, capsys, name):
     "options, reason",
     [
         ((), "nothing is asked for"),
-        (("--query", "dog.wav", "--not", "bell.flac"), "--not is not supported"),
+        (("--query", "dog.wav", "--not", "x.wav"), "x.wav: no such file"),
+        (("--query", "dog.wav", "--not", "x=*.xyz"), "--not: *.xyz: matches no"),
+        (
+            ("--query", "bell.flac", "--not=dog.wav", "-o", "dog.wav", "--overwrite"),
+            "is an input",
+        ),
         (("--query", "dog.wav", "--query", "dog.wav"), "two queries are called 'dog'"),
         (("--query", "residual=dog.wav"), "kept for other files"),
         (("--query", "a/b=dog.wav"), "cannot name a file"),

@@ -207,6 +207,26 @@ def test_segments_equal_the_networks_own(
         assert sdr(expected.flatten(0, 1), found.flatten(0, 1)).min() > 100
 
 
+def test_what_is_unwanted_takes_its_part(separator, sound):
+    """The same query wanted and unwanted: M becomes M / max(1, 2 M)."""
+    queries = [separator.query(sound(seed), 32000) for seed in (1, 2)]
+    given = {"a": queries[0], "b": queries[1]}
+    free = separator.separate_all(sound(0), given, 32000)
+    against = separator.separate_all(sound(0), given, 32000, unwanted=queries[:1])
+    shared = separator.separate_all(
+        sound(0), {"a": queries[0], "c": queries[0]}, 32000, partition=True
+    )
+    # Wanted sounds share with the unwanted one, not with each other.
+    assert sdr(shared.stems["a"], against.stems["a"]).min() > 100
+    assert np.square(against.stems["b"]).sum() < np.square(free.stems["b"]).sum()
+    total = np.sum(list(against.stems.values()), 0) + against.residual
+    assert np.allclose(total, sound(0), atol=1e-6)
+    alone = separator.separate(sound(0), queries[0], 32000, unwanted=[queries[0]])
+    assert sdr(against.stems["a"], alone.target).min() > 100
+    (block,) = separator.stream([sound(0)], queries[0], 32000, unwanted=queries[:1])
+    assert np.array_equal(block.target, alone.target)
+
+
 def test_partition_never_takes_more_than_there_is(separator, sound):
     """One query three times: without partition 3 M, with it M where M < 1/3."""
     query = separator.query(sound(1), 32000)
