@@ -246,6 +246,52 @@ def test_no_job_outlives_its_recipe(tmp_path, how):
         command.kill()
 
 
+# A scheduler that waits for ever, and knows its jobs by their names
+WAITING = """#!/usr/bin/env bash
+while [ $# -gt 0 ]; do
+    case $1 in --job-name | -N) echo "$2" >submitted_name ;; esac
+    shift
+done
+echo $$ >scheduler
+exec sleep 60
+"""
+
+
+@pytest.mark.parametrize("how", ["owner is gone", "told to end"])
+@pytest.mark.parametrize("name", ["slurm.pl", "pbs.pl", "queue.pl"])
+def test_jobs_of_a_cluster_are_cancelled_with_their_recipe(tools, tmp_path, name, how):
+    for scheduler in ("sbatch", "qsub"):
+        tools(scheduler, WAITING)
+    tools("qselect", '#!/bin/sh\necho "$*" >selected\necho 12.server\n')
+    for cancel in ("scancel", "qdel"):
+        tools(cancel, f'#!/bin/sh\necho "{cancel} $*" >cancelled\n')
+    owner = subprocess.Popen(["sleep", "60"])
+    command = subprocess.Popen(
+        [COMMANDS / name, "JOB=1:3", "long_name_of_a_log.JOB.log", "true"],
+        cwd=tmp_path,
+        env={**tools.env, "CARESEP_OWNER": str(owner.pid)},
+    )
+    try:
+        assert wait_for(lambda: alive(tmp_path / "scheduler"))
+        if how == "owner is gone":
+            owner.send_signal(signal.SIGKILL)
+            owner.wait()
+        else:
+            command.terminate()
+        assert command.wait(timeout=20) == 143
+        assert wait_for(lambda: not alive(tmp_path / "scheduler"))
+    finally:
+        owner.kill()
+        command.kill()
+    job = (tmp_path / "submitted_name").read_text().strip()
+    assert len(job) <= 15 and job.endswith(f".{command.pid}")
+    cancelled = (tmp_path / "cancelled").read_text().strip()
+    wanted = {"slurm.pl": f"scancel --name {job}", "queue.pl": f"qdel {job}"}
+    assert cancelled == wanted.get(name, "qdel 12.server")
+    if name == "pbs.pl":
+        assert (tmp_path / "selected").read_text().strip() == f"-N {job}"
+
+
 def test_run_pl_limits_how_many_run_at_once(submit):
     script = "echo start >>log; sleep 0.3; echo end >>log"
     done = submit(

@@ -8,9 +8,13 @@ MAIN_ROOT=$(cd "${PWD}/../../.." && pwd)
 if [ -n "${CARESEP_ENVIRONMENT:-}" ]; then
     : # found already by the recipe that this command belongs to
 elif [ -e "${MAIN_ROOT}/tools/activate_python.sh" ] && [ -z "${CARESEP_PYTHON:-}" ]; then
-    # Inside an ESPnet checkout: its environment
+    # Inside an ESPnet checkout: its environment. Its path.sh looks for the checkout above
+    # ${PWD}, where it is not when this folder is linked in.
+    caresep_checkout=${MAIN_ROOT} caresep_recipe=${PWD}
+    PWD=${MAIN_ROOT}/egs2/TEMPLATE/enh1
     # shellcheck disable=SC1091
     . "${MAIN_ROOT}/egs2/TEMPLATE/enh1/path.sh"
+    PWD=${caresep_recipe} MAIN_ROOT=${caresep_checkout}
     PATH=${MAIN_ROOT}/egs2/TEMPLATE/asr1/utils:${PATH}
     python3 -c 'import espnet2_caresep' 2>/dev/null || {
         echo "path.sh: error: the environment of ${MAIN_ROOT} lacks espnet2_caresep:" \

@@ -11,8 +11,11 @@
 # write_job_script VARIABLE: VARIABLE is where the scheduler puts the number of a job
 write_job_script() {
     set_job "${first}"
+    # The jobs are cancelled by their name, so it must be theirs alone. PBS takes 15
+    # characters, SGE no digit at the begin.
     job_name=$(basename "${log//${job:-JOB}/_}" .log)
-    job_dir=$(cd "$(dirname "${log_n}")" && pwd)/.jobs/${job_name}.$$
+    job_name=j_${job_name:0:5}.$$
+    job_dir=$(cd "$(dirname "${log_n}")" && pwd)/.jobs/${job_name}
     mkdir -p "${job_dir}"
     script=${job_dir}/job.sh
     {
@@ -67,12 +70,20 @@ site_options() { # site_options DEFAULT_CONFIG: prints the words of the right li
     sed -n "s/^${kind}[[:space:]][[:space:]]*//p" "${file}" | sed "s/GPU/${gpu}/g"
 }
 
-# submit COMMAND...: the scheduler's command, which waits for the jobs
+# submit COMMAND...: the scheduler's command, which waits for the jobs. They are cancelled
+# (cancel_jobs of the scheduler) when this command is told to end or its recipe is gone.
 submit() {
     command -v "$1" >/dev/null || job_fail "$1 is not here; choose another cmd_backend"
     echo "${0##*/}: $* ${script}" >"${job_dir}/submitted"
-    "$@" "${script}" >>"${job_dir}/submitted" 2>&1
-    local status=$? number failed=()
+    "$@" "${script}" >>"${job_dir}/submitted" 2>&1 &
+    local scheduler=$! status number failed=()
+    trap 'cancel_and_exit "${scheduler}"' INT TERM HUP
+    while kill -0 "${scheduler}" 2>/dev/null; do
+        sleep 0.2
+        owner_lives || cancel_and_exit "${scheduler}"
+    done
+    wait "${scheduler}"
+    status=$?
     # When no job has run, the fault lies with the submission
     compgen -G "${job_dir}/status.*" >/dev/null || [ ${status} -eq 0 ] \
         || job_fail "$1 took no job: $(tail -n 1 "${job_dir}/submitted") (all it says:" \
@@ -88,4 +99,10 @@ submit() {
         [ "$(cat "${job_dir}/status.${number}" 2>/dev/null)" = 0 ] || failed+=("${number}")
     done
     report_failures "${failed[@]}"
+}
+
+cancel_and_exit() { # cancel_and_exit PID
+    cancel_jobs >>"${job_dir}/submitted" 2>&1
+    kill "$1" 2>/dev/null
+    exit 143
 }

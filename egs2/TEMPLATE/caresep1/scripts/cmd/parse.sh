@@ -46,6 +46,12 @@ parse_job_command() {
     command=("$@")
 }
 
+# No job shall outlive the recipe that started it, also where that was killed the hard
+# way: CARESEP_OWNER holds its process id.
+owner_lives() {
+    [ -z "${CARESEP_OWNER:-}" ] || kill -0 "${CARESEP_OWNER}" 2>/dev/null
+}
+
 job_fail() {
     echo "${0##*/}: error: $*" >&2
     exit 2

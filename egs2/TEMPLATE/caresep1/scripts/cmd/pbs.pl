@@ -10,12 +10,13 @@ write_job_script PBS_ARRAY_INDEX
 select="select=${num_nodes}:ncpus=${num_threads}"
 [ "${gpu}" -gt 0 ] && select+=":ngpus=${gpu}"
 [ -n "${mem}" ] && select+=":mem=${mem,,}b"
-options=(-V -W block=true -j oe -o "${job_dir}/" -N "${job_name:0:15}" -l "${select}")
+options=(-V -W block=true -j oe -o "${job_dir}/" -N "${job_name}" -l "${select}")
 if is_array; then
     limit=''
     [ "${max_jobs_run}" -gt 0 ] && limit="%${max_jobs_run}"
     options+=(-J "${first}-${last}${limit}")
 fi
 [ -n "${time}" ] && options+=(-l "walltime=${time}")
+cancel_jobs() { qselect -N "${job_name}" | xargs -r qdel; }
 read -r -a site <<<"$(site_options conf/pbs.conf)"
 submit qsub "${options[@]}" "${site[@]}"

@@ -7,7 +7,7 @@ set -uo pipefail
 
 parse_job_command "$@"
 write_job_script SGE_TASK_ID
-options=(-sync y -V -cwd -S /bin/bash -j y -o "${job_dir}/" -N "j_${job_name}")
+options=(-sync y -V -cwd -S /bin/bash -j y -o "${job_dir}/" -N "${job_name}")
 if is_array; then
     options+=(-t "${first}-${last}")
     [ "${max_jobs_run}" -gt 0 ] && options+=(-tc "${max_jobs_run}")
@@ -16,5 +16,6 @@ fi
 [ -n "${mem}" ] && options+=(-l "mem_free=${mem}")
 [ -n "${time}" ] && options+=(-l "h_rt=${time}")
 [ "${gpu}" -gt 0 ] && options+=(-l "gpu=${gpu}")
+cancel_jobs() { qdel "${job_name}"; }
 read -r -a site <<<"$(site_options conf/queue.conf)"
 submit qsub "${options[@]}" "${site[@]}"

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Runs jobs on this machine; see parse.sh for the options.
 #
-# The jobs end when this command is told to end, and also when the recipe that started
-# it is gone (killed the hard way): CARESEP_OWNER holds its process id.
+# The jobs end when this command is told to end, and also when its recipe is gone.
 
 set -uo pipefail
 # shellcheck source-path=SCRIPTDIR
@@ -47,10 +46,6 @@ collect_ended() {
         [ ${status} -eq 0 ] || failed+=("${running[${pid}]}")
         unset "running[${pid}]"
     done
-}
-
-owner_lives() {
-    [ -z "${CARESEP_OWNER:-}" ] || kill -0 "${CARESEP_OWNER}" 2>/dev/null
 }
 
 next=${first}

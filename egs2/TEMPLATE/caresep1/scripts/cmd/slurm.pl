@@ -18,5 +18,6 @@ fi
 [ -n "${mem}" ] && options+=(--mem "${mem}")
 [ -n "${time}" ] && options+=(--time "${time}")
 [ "${gpu}" -gt 0 ] && options+=(--gres "gpu:${gpu}")
+cancel_jobs() { scancel --name "${job_name}"; }
 read -r -a site <<<"$(site_options conf/slurm.conf)"
 submit sbatch "${options[@]}" "${site[@]}"
