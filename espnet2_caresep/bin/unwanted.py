@@ -1,0 +1,113 @@
+"""Measures what naming an unwanted sound is worth.
+
+    python -m espnet2_caresep.bin.unwanted --model MODEL --data_dir dump/raw/valid_mix
+
+prints the mean SDR in dB of both sources of every pair of stage 3, without and with the
+interferer named, and the gain with its standard error. The query is the target's own
+clip or another one of its class, and the interferer is named in the same way. With
+three sources, the first one of another pair is added, at equal energy, and is not
+named.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from espnet2_caresep.data.command import bad_input_exits
+from espnet2_caresep.data.files import read_table
+from espnet2_caresep.data.mixing import balance_energy
+
+QUERIES = {"own": "enroll", "other": "other"}
+AWAY = 7  # pairs from one to that of its third source
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """The options."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--model", required=True, help="zip or experiment folder")
+    parser.add_argument(
+        "--data_dir", type=Path, required=True, help="mixtures of pairs (stage 3)"
+    )
+    parser.add_argument("--every", type=int, default=1, help="use every n-th pair")
+    parser.add_argument("--num_threads", type=int, default=1, help="CPU threads")
+    return parser
+
+
+def main(cmd: Sequence[str] | None = None) -> None:
+    """Runs the command.
+
+    Raises:
+        SystemExit: With status 2 and one line on stderr if it cannot.
+    """
+    args = get_parser().parse_args(cmd)
+    with bad_input_exits():
+        run(args)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measures and prints a table.
+
+    Raises:
+        ValueError: If the data, the model or a value cannot be used.
+    """
+    if min(args.every, args.num_threads) < 1:
+        raise ValueError("--every and --num_threads must be at least 1")
+    import torch
+
+    from espnet2_caresep.inference import CaRESeparator
+
+    torch.set_num_threads(args.num_threads)
+    separator = CaRESeparator.from_pretrained(args.model, "cpu")
+    print("sources  query  items  alone, dB  against, dB  gain, dB")
+    for sources in (2, 3):
+        for query, name in QUERIES.items():
+            rows = list(measure(separator, args.data_dir, name, sources, args.every))
+            alone, against = np.array(rows).T
+            gain = against - alone
+            error = gain.std() / len(gain) ** 0.5
+            print(
+                f"{sources:7}  {query:5}  {len(rows):5}  {alone.mean():9.2f}  "
+                f"{against.mean():11.2f}  {gain.mean():5.2f} +- {error:.2f}",
+                flush=True,
+            )
+
+
+def measure(
+    separator, data_dir: Path, name: str, sources: int, every: int = 1
+) -> Iterator[tuple[float, float]]:
+    """Yields the SDR in dB of every item, alone and against the interferer."""
+    from espnet2_caresep.inference.audio import read_audio
+    from espnet2_caresep.scoring.metrics import sdr
+
+    files = ("wav", "spk1", "spk2", f"{name}_spk1", f"{name}_spk2")
+    tables = {file: read_table(data_dir / f"{file}.scp") for file in files}
+    pairs, rate = list(tables["wav"]), separator.sample_rate
+    for index in range(0, len(pairs), every):
+        audio = {
+            file: read_audio(table[pairs[index]]).samples[0]
+            for file, table in tables.items()
+        }
+        mixture = audio["wav"]
+        if sources == 3:
+            third = tables["spk1"][pairs[(index + AWAY) % len(pairs)]]
+            third = read_audio(third).samples[0]
+            mixture = mixture + balance_energy(third, audio["spk1"])
+        queries = [separator.query(audio[f"{name}_spk{i}"], rate) for i in (1, 2)]
+        for i in (0, 1):
+            target, wanted, other = audio[f"spk{i + 1}"], queries[i], queries[1 - i]
+            alone, against = (
+                separator.separate(mixture, wanted, rate, unwanted=unwanted).target
+                for unwanted in ((), (other,))
+            )
+            yield float(sdr(target, alone)), float(sdr(target, against))
+
+
+if __name__ == "__main__":
+    main()
