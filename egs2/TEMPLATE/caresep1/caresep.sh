@@ -53,6 +53,7 @@ pretrain_args=          # further arguments for the training that a configuratio
 train_threads=          # CPU threads for training (default: all cores without a GPU, else 1)
 # Inference and scores
 inference_model=valid.mixture_sdr.best.pth # weights for stages 7 to 11
+download_model=         # a packed model for stages 7 to 10 (zip, URL, tag), not a trained one
 inference_args=         # further arguments for inference
 eval_sets=              # what to separate: some of KIND_own and KIND_other, where KIND is
                         # mixture, matched, clean or silence (default: all)
@@ -120,6 +121,11 @@ tag_of() { # tag_of CONFIG ARGUMENTS
     echo "${tag}"
 }
 
+if [ -n "${download_model}" ]; then # an experiment of its own, which has its name
+    skip_train=true skip_packing=true
+    inference_model=$(basename "${download_model}" .zip).pth
+    caresep_exp=${caresep_exp:-${expdir}/${inference_model%.pth}}
+fi
 data_feats=${dumpdir}/raw
 stats_dir=${expdir}/caresep_stats_${fs}
 caresep_tag=${caresep_tag:-$(tag_of "${caresep_config}" "${caresep_args}")}
@@ -175,6 +181,11 @@ is_skipped() { # is_skipped STAGE
         13) "${skip_upload_hf}" ;;
     esac
 }
+
+if [ -n "${download_model}" ]; then
+    run python3 -m espnet2_caresep.bin.fetch_model --model "${download_model}" \
+        --config "${caresep_exp}/config.yaml" --weights "${caresep_exp}/${inference_model}"
+fi
 
 # Making the environment is part of what a first run takes
 if [ "${setup_seconds}" -ge 5 ]; then
