@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
+from hub import hub, reached  # noqa: F401 (fixtures)
 from tiny_recogniser import RECOGNISER
 
 from espnet2_caresep.data.files import write_table

@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+import zipfile
 
+import huggingface_hub
 import numpy as np
 import pytest
 import soundfile
@@ -98,6 +100,21 @@ def test_models_of_all_origins_say_the_same(
     converted = soxr.resample(speech[0], 32000, 16000, "VHQ")
     ((text, *_),) = loaded.speech2text(converted)
     assert texts == {text} and text
+
+
+def test_a_tag_of_the_zoo(zipped, recogniser, reached, sound, monkeypatch):
+    with zipfile.ZipFile(zipped) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    reached.repos["espnet/tiny_asr"] = [files]  # as repositories of the zoo look
+    wanted = Recogniser.from_pretrained(recogniser, **SEARCH)
+    text = wanted.transcribe(sound(0), 32000)
+    loaded = Recogniser.from_pretrained("espnet/tiny_asr", **SEARCH)
+    assert loaded.transcribe(sound(0), 32000) == text
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    again = Recogniser.from_pretrained("espnet/tiny_asr", **SEARCH)
+    assert again.transcribe(sound(0), 32000) == text
+    with pytest.raises(ValueError, match="espnet/other: is no model of the zoo"):
+        Recogniser.from_pretrained("espnet/other")
 
 
 def test_a_recogniser_of_ones_own(tmp_path, monkeypatch, sound):

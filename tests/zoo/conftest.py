@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import yaml
-from hub import Hub
+from hub import hub, reached  # noqa: F401 (fixtures)
 
 from espnet2_caresep.scoring.metrics import summarize
 from espnet2_caresep.scoring.results import summary_entry, write_results
@@ -67,10 +67,3 @@ def experiment(tiny_model, tmp_path_factory):
 def packed(experiment):
     """The zip."""
     return experiment / f"caresep_tiny_{WEIGHTS[:-4]}.zip"
-
-
-@pytest.fixture
-def hub():
-    """A running stand-in of the hub."""
-    with Hub() as hub:
-        yield hub

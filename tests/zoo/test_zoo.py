@@ -19,28 +19,12 @@ import numpy as np
 import pytest
 import yaml
 from espnet_model_zoo.downloader import ModelDownloader
-from hub import TOKEN
 
 from espnet2_caresep.bin import upload
 from espnet2_caresep.inference import CaRESeparator
 from espnet2_caresep.zoo import fetch
 
 TEMPLATE = Path(__file__).parents[2] / "egs2/TEMPLATE/caresep1"
-
-
-@pytest.fixture
-def reached(hub, monkeypatch, tmp_path):
-    """The hub, as the one that this process knows; caches of the user stay clean."""
-    pattern = hub.address + "/{repo_id}/resolve/{revision}/{filename}"
-    constants = huggingface_hub.constants
-    monkeypatch.setattr(constants, "ENDPOINT", hub.address)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", pattern)
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr(huggingface_hub.hf_api.api, "endpoint", hub.address)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf_cache"))
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    return hub
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
+import pytest
 import yaml
 
 TOKEN = "hf_token_of_the_test"
@@ -188,3 +189,27 @@ def entry(path: str, content: bytes) -> dict:
         sha = hashlib.sha256(content).hexdigest()
         listed["lfs"] = {"oid": sha, "size": len(content), "pointerSize": 130}
     return listed
+
+
+@pytest.fixture
+def hub():
+    """A running stand-in of the hub."""
+    with Hub() as hub:
+        yield hub
+
+
+@pytest.fixture
+def reached(hub, monkeypatch, tmp_path):
+    """The hub, as the one that this process knows; caches of the user stay clean."""
+    import huggingface_hub
+
+    pattern = hub.address + "/{repo_id}/resolve/{revision}/{filename}"
+    constants = huggingface_hub.constants
+    monkeypatch.setattr(constants, "ENDPOINT", hub.address)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", pattern)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(huggingface_hub.hf_api.api, "endpoint", hub.address)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf_cache"))
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return hub
