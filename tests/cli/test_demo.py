@@ -199,6 +199,8 @@ def browser():
     driver.quit()
 
 
+PATIENCE = 240  # seconds: the machine may be busy
+
 # What the players of the page hold: [seconds, largest sample] of every file.
 LISTEN = """
 const done = arguments[arguments.length - 1];
@@ -222,13 +224,15 @@ def test_a_person_in_a_browser(
     from espnet2_caresep.cli import demo
 
     def find(css):
-        return WebDriverWait(browser, 60).until(
+        return WebDriverWait(browser, PATIENCE).until(
             lambda driver: driver.find_element(By.CSS_SELECTOR, css)
         )
 
     def verdict_with(text):
         box = find("#verdict textarea")
-        WebDriverWait(browser, 60).until(lambda _: text in box.get_attribute("value"))
+        WebDriverWait(browser, PATIENCE).until(
+            lambda _: text in box.get_attribute("value")
+        )
 
     def set_slider(name, value):
         number = find(f"#{name} input[type=number]")
@@ -247,6 +251,7 @@ def test_a_person_in_a_browser(
         find("#separate").click()
         verdict_with("Presence")
         assert find("#picture img").get_attribute("naturalWidth") != "0"
+        browser.set_script_timeout(PATIENCE)
         heard = browser.execute_async_script(LISTEN)
         assert len(heard) == 2
         assert all(abs(seconds - 3) < 0.01 and peak > 0 for seconds, peak in heard)

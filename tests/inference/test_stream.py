@@ -262,7 +262,9 @@ def test_threads_get_what_one_gets(separator, sound):
 
 @pytest.mark.parametrize("batch_size", [1, 3, 8])
 def test_a_batch_is_each_alone(separator, tiny_model, sound, tmp_path, batch_size):
-    model = CaRESeparator.from_pretrained(tiny_model, "cpu", batch_size=batch_size)
+    model = CaRESeparator.from_pretrained(
+        tiny_model, "cpu", batch_size=batch_size, overlap=separator.overlap
+    )
     mixtures = [sound(0), sound(1, 3.0)[0], sound(2, 0.3, channels=3), sound(3, 0.9)]
     queries = [sound(5 + i) for i in range(4)]
     results = model.separate_batch(mixtures, queries, 32000)
