@@ -17,30 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from espnet2_caresep.config import ConfigError
+from espnet2_caresep.data.strings import Strings
 
 logger = logging.getLogger(__name__)
 
 TRIES = 50  # random tries before a rare draw is decided by looking at all clips
-
-
-class Strings:
-    """List of strings in one buffer of bytes."""
-
-    def __init__(self, strings: Iterator[bytes] | Sequence[bytes]):
-        buffer, ends = bytearray(), array("q", [0])
-        for string in strings:
-            buffer += string
-            ends.append(len(buffer))
-        self._buffer = bytes(buffer)
-        self._ends = np.frombuffer(ends, dtype=np.int64)
-
-    def __len__(self) -> int:
-        return len(self._ends) - 1
-
-    def __getitem__(self, index: int) -> bytes:
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        return self._buffer[self._ends[index] : self._ends[index + 1]]
 
 
 class SourcePool:

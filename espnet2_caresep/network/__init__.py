@@ -2,7 +2,8 @@
 
 from .base import Anchor, QuerySeparator
 from .caresep import CaRESep
+from .pann_sep import PANNSep
+from .st_sed_sep import STSEDSep
 from .systems import SYSTEMS
-from .unet_separators import PANNSep, STSEDSep
 
 __all__ = ["SYSTEMS", "Anchor", "CaRESep", "PANNSep", "QuerySeparator", "STSEDSep"]

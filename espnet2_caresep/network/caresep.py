@@ -1,12 +1,11 @@
 """CaRE-SEP: one network that embeds a query, tags a clip and separates a mixture."""
 
-import torch
 from torch import Tensor
 
 from .band_split import BandMerge
 from .base import Anchor, QuerySeparator, mean_over_valid
 from .htsat import HTSAT, check_counts
-from .query import QuerySpectrum, mean_log_power
+from .query import QuerySpectrum, append_spectrum
 from .swin_unet import Decoder
 
 
@@ -117,8 +116,7 @@ class CaRESep(HTSAT, QuerySeparator):
         anchor = self.anchor_net.encode_power(power, valid)
         if self.spectrum is None:
             return anchor
-        log_power = mean_log_power(power, frames)
-        return anchor._replace(query=torch.cat([anchor.query, log_power], -1))
+        return anchor._replace(query=append_spectrum(anchor.query, power, frames))
 
     def mask(self, spectrum: Tensor, query: Tensor, frames: Tensor) -> Tensor:
         """Sigmoid mask (B, segment_frames, F) float32 of all bins, 0 to 1."""

@@ -49,6 +49,11 @@ def mean_log_power(power: Tensor, frames: Tensor) -> Tensor:
     return torch.log(power.sum(1) / frames[:, None] + FLOOR)
 
 
+def append_spectrum(query: Tensor, power: Tensor, frames: Tensor) -> Tensor:
+    """Embeddings (B, E) and their clips' power as above -> (B, E + F)."""
+    return torch.cat([query, mean_log_power(power, frames)], -1)
+
+
 class QuerySpectrum(nn.Module):
     """The query's mean spectrum beside its embedding (ours, not the paper's).
 

@@ -9,7 +9,8 @@ import os
 
 from .base import QuerySeparator
 from .caresep import CaRESep
-from .unet_separators import PANNSep, STSEDSep
+from .pann_sep import PANNSep
+from .st_sed_sep import STSEDSep
 
 SYSTEMS: dict[str, type[QuerySeparator]] = {
     "caresep": CaRESep,

@@ -20,6 +20,7 @@ from espnet2_caresep.inference.audio import read_audio
 from espnet2_caresep.network.stft import STFT
 from espnet2_caresep.progress import progress
 from espnet2_caresep.scoring import baselines, metrics
+from espnet2_caresep.scoring.average_precision import mean_average_precision
 
 MODEL = "model"
 KINDS = ("mixture", "matched", "clean", "silence")
@@ -166,9 +167,7 @@ def evaluate_tags(tags: str | Path, labels: str | Path) -> dict:
     if not uids:
         raise ValueError(f"{tags}: holds none of the items of {labels}")
     targets = np.array([[name in truth[uid] for name in classes] for uid in uids])
-    result = metrics.mean_average_precision(
-        targets, np.array([rows[uid] for uid in uids])
-    )
+    result = mean_average_precision(targets, np.array([rows[uid] for uid in uids]))
     return {
         "map": result.mean,
         "items": len(uids),

@@ -1,4 +1,4 @@
-"""Scores of separation and tagging: plain arrays in, numbers out.
+"""Scores of separation: plain arrays in, numbers out.
 
 Waveforms are (..., samples) arrays or tensors of any float type; every score is
 computed in float64 over the last axis and has the leading shape (a float for one
@@ -170,56 +170,12 @@ def summarize(values) -> Summary:
     )
 
 
-@dataclass(frozen=True)
-class AveragePrecision:
-    """Mean average precision with what it is the mean of.
-
-    Attributes:
-        mean: Macro mean over the classes that have positives; NaN without any.
-        per_class: (classes,) float64, NaN for classes without positives.
-        dropped: Number of classes without positives.
-    """
-
-    mean: float
-    per_class: np.ndarray
-    dropped: int
-
-
-def mean_average_precision(targets, scores) -> AveragePrecision:
-    """Macro mean of scikit-learn's average precision (the paper's mAP).
-
-    Args:
-        targets: (items, classes), nonzero where the item has the class.
-        scores: (items, classes) float, larger means more likely.
-
-    Returns:
-        The mean and each class's value; classes without a positive item have none and
-        are dropped and counted.
+def finite_array(values) -> np.ndarray:
+    """Array or tensor (any device, with or without gradient) -> finite float64.
 
     Raises:
-        ValueError: If the shapes differ, are not 2-D, or a score is not finite.
+        ValueError: If a number is not finite.
     """
-    from sklearn.metrics import average_precision_score
-
-    targets, scores = _array(targets) != 0, _array(scores)
-    if targets.shape != scores.shape or targets.ndim != 2:
-        raise ValueError(
-            "targets and scores must both be (items, classes), got "
-            f"{targets.shape} and {scores.shape}"
-        )
-    per_class = np.full(targets.shape[1], np.nan)
-    for index in np.flatnonzero(targets.any(0)):
-        per_class[index] = average_precision_score(targets[:, index], scores[:, index])
-    present = per_class[~np.isnan(per_class)]
-    return AveragePrecision(
-        mean=float(present.mean()) if present.size else np.nan,
-        per_class=per_class,
-        dropped=per_class.size - present.size,
-    )
-
-
-def _array(values) -> np.ndarray:
-    """Array or tensor (any device, with or without gradient) -> finite float64."""
     if hasattr(values, "detach"):
         values = values.detach().cpu().double().numpy()
     values = np.asarray(values, dtype=np.float64)
@@ -229,7 +185,7 @@ def _array(values) -> np.ndarray:
 
 
 def _pair(first, second) -> tuple[np.ndarray, np.ndarray]:
-    first, second = _array(first), _array(second)
+    first, second = finite_array(first), finite_array(second)
     if first.shape != second.shape or first.ndim == 0 or first.shape[-1] == 0:
         raise ValueError(
             "waveforms must have the same shape (..., samples) with at least one "

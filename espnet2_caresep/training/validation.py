@@ -6,12 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from espnet2_caresep.scoring.metrics import (
-    mean_average_precision,
-    sdr,
-    silence_sdr,
-    summarize,
-)
+from espnet2_caresep.scoring.average_precision import mean_average_precision
+from espnet2_caresep.scoring.metrics import sdr, silence_sdr, summarize
 
 SCORES = ("mixture_sdr", "mixture_sdr_other", "clean_sdr", "silence_sdr")
 

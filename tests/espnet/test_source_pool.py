@@ -6,7 +6,8 @@ from synthetic import CLASSES
 
 from espnet2_caresep.config import ConfigError
 from espnet2_caresep.data.files import write_table
-from espnet2_caresep.data.source_pool import SourcePool, Strings
+from espnet2_caresep.data.source_pool import SourcePool
+from espnet2_caresep.data.strings import Strings
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""ST-SED-SEP [4] and PANN-SEP [25]: a query network beside a convolutional U-Net.
+"""What ST-SED-SEP and PANN-SEP share: a query network beside a convolutional U-Net.
 
 mixture -> STFT magnitude -> BatchNorm -> U-Net -> sigmoid mask -> mixture's STFT
 query clip -> query network, with an STFT of its own -> biases of the U-Net
@@ -15,10 +15,8 @@ from .base import (
     mean_over_valid,
     normalise_rows,
 )
-from .cnn14 import CNN14
 from .conv_unet import ConvUNet
-from .htsat import HTSAT
-from .query import SHOWN_SCALE, QuerySpectrum, mean_log_power
+from .query import SHOWN_SCALE, QuerySpectrum, append_spectrum
 
 
 class UNetSeparator(QuerySeparator):
@@ -88,8 +86,8 @@ class UNetSeparator(QuerySeparator):
         if self.spectrum is None:
             return anchor
         spectrum, frames = self._analyse(audio, lengths)
-        log_power = mean_log_power(self._power(spectrum, frames)[0], frames)
-        return anchor._replace(query=torch.cat([anchor.query, log_power], -1))
+        power, _ = self._power(spectrum, frames)
+        return anchor._replace(query=append_spectrum(anchor.query, power, frames))
 
     def encode_anchor_spectrum(self, spectrum: Tensor, frames: Tensor) -> Anchor:
         """Like :meth:`encode_anchor`, on spectra (B, T, F) of the mixture's STFT."""
@@ -131,140 +129,3 @@ class UNetSeparator(QuerySeparator):
         prior, _ = self.spectrum(query[:, self.pooled_dim :], power, frames)
         shown = prior * valid[..., None] / SHOWN_SCALE
         return torch.stack([image, shown], 1)[..., :-1], prior
-
-
-class STSEDSep(UNetSeparator):
-    """ST-SED-SEP [4], rows A and B of the paper's Table 2.
-
-    Args:
-        sample_rate: Sampling rate of all audio in Hz.
-        n_fft: STFT window of the mixture in samples.
-        query_n_fft: STFT window of the query in samples.
-        hop_length: Hop of both in samples.
-        num_bands: Mel-scale bands of the query network.
-        band_channels: Its features per band.
-        segment_frames: STFT frames of a segment, T.
-        pieces: Pieces of time into which it folds a segment; by default as many as
-            make the image square.
-        embed_dim: Channels of its first group, D; the embedding has 8D.
-        depths: Blocks of its groups.
-        heads: Attention heads of its groups.
-        window: Side of its attention windows in tokens.
-        drop_path: Stochastic-depth probability of its last block.
-        unet_channels: Channels of the U-Net's first level.
-        unet_levels: Levels of the U-Net.
-        nyquist_flaw: Give the highest bin a mask of 0.5, as the public code of [4].
-        query_spectrum: The query carries its mean spectrum beside its embedding (ours).
-        num_classes: Classes of its tagging head, C.
-
-    Raises:
-        ValueError: If sizes do not fit together; the message says which.
-    """
-
-    def __init__(
-        self,
-        *,
-        sample_rate: int = 32000,
-        n_fft: int = 2048,
-        query_n_fft: int = 1024,
-        hop_length: int = 320,
-        num_bands: int = 64,
-        band_channels: int = 1,
-        segment_frames: int = 1024,
-        pieces: int | None = None,
-        embed_dim: int = 256,
-        depths: tuple[int, ...] = (2, 2, 6, 2),
-        heads: tuple[int, ...] = (4, 8, 16, 32),
-        window: int = 8,
-        drop_path: float = 0.1,
-        unet_channels: int = 32,
-        unet_levels: int = 6,
-        nyquist_flaw: bool = False,
-        query_spectrum: bool = False,
-        num_classes: int = 527,
-    ):
-        query_net = HTSAT(
-            sample_rate=sample_rate,
-            n_fft=query_n_fft,
-            hop_length=hop_length,
-            num_bands=num_bands,
-            band_channels=band_channels,
-            segment_frames=segment_frames,
-            pieces=pieces,
-            embed_dim=embed_dim,
-            depths=depths,
-            heads=heads,
-            window=window,
-            drop_path=drop_path,
-            num_classes=num_classes,
-        )
-        super().__init__(
-            query_net,
-            n_fft=n_fft,
-            unet_channels=unet_channels,
-            unet_levels=unet_levels,
-            nyquist_flaw=nyquist_flaw,
-            spectrum_bands=num_bands if query_spectrum else 0,
-        )
-
-
-class PANNSep(UNetSeparator):
-    """PANN-SEP [25] (Table 1): CNN14 as query network.
-
-    Args:
-        sample_rate: Sampling rate of all audio in Hz.
-        n_fft: STFT window of the mixture in samples.
-        query_n_fft: STFT window of the query in samples.
-        hop_length: Hop of both in samples.
-        segment_frames: STFT frames of a segment, T.
-        query: "embedding" (2048-d PANN-SEP) or "probabilities" (527-d).
-        cnn_channels: Channels of CNN14's first block.
-        num_mels: Mel bands of CNN14.
-        dropout: Dropout of CNN14's blocks.
-        unet_channels: Channels of the U-Net's first level.
-        unet_levels: Levels of the U-Net.
-        nyquist_flaw: Give the highest bin a mask of 0.5, as the public code of [4].
-        query_spectrum: The query carries its mean spectrum beside its embedding (ours).
-        num_classes: Classes, C.
-
-    Raises:
-        ValueError: If sizes do not fit together; the message says which.
-    """
-
-    def __init__(
-        self,
-        *,
-        sample_rate: int = 32000,
-        n_fft: int = 2048,
-        query_n_fft: int = 1024,
-        hop_length: int = 320,
-        segment_frames: int = 1024,
-        query: str = "embedding",
-        cnn_channels: int = 64,
-        num_mels: int = 64,
-        dropout: float = 0.2,
-        unet_channels: int = 32,
-        unet_levels: int = 6,
-        nyquist_flaw: bool = False,
-        query_spectrum: bool = False,
-        num_classes: int = 527,
-    ):
-        query_net = CNN14(
-            sample_rate=sample_rate,
-            n_fft=query_n_fft,
-            hop_length=hop_length,
-            segment_frames=segment_frames,
-            num_classes=num_classes,
-            query=query,
-            channels=cnn_channels,
-            num_mels=num_mels,
-            dropout=dropout,
-        )
-        super().__init__(
-            query_net,
-            n_fft=n_fft,
-            unet_channels=unet_channels,
-            unet_levels=unet_levels,
-            nyquist_flaw=nyquist_flaw,
-            spectrum_bands=num_mels if query_spectrum else 0,
-        )
