@@ -201,14 +201,13 @@ def hub():
 @pytest.fixture
 def reached(hub, monkeypatch, tmp_path):
     """The hub, as the one that this process knows; caches of the user stay clean."""
-    import huggingface_hub
+    from huggingface_hub import constants, hf_api
 
     pattern = hub.address + "/{repo_id}/resolve/{revision}/{filename}"
-    constants = huggingface_hub.constants
     monkeypatch.setattr(constants, "ENDPOINT", hub.address)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", pattern)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr(huggingface_hub.hf_api.api, "endpoint", hub.address)
+    monkeypatch.setattr(hf_api.api, "endpoint", hub.address)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf_cache"))
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

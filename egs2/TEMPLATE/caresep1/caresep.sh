@@ -63,10 +63,11 @@ pack_dtype=float16      # precision of the packed weights: float16 or float32
 gallery_items=6         # test mixtures to show; 0: no gallery
 # Speech recognition
 score_with_asr=false    # run stages 9 and 10
-asr_model=              # recogniser: tag, zip or folder (default: a small one is trained)
+asr_model=              # recogniser: tag, zip, folder or MODULE:FUNCTION (default: a small one
+                        # is trained)
 asr_args=               # arguments of its search, such as "--beam_size 5"
 asr_snrs="0 -5"         # of the mixtures with speech in dB
-asr_observations="0.1 0.2 0.3 0.5 1" # shares of the mixture added to what was separated
+asr_observations="0.2 0.5 1" # shares of the mixture added to what was separated
 asr_exclude="speech scream" # labels of test clips that are no noise to speech
 # Upload
 hf_repo=                # USER/NAME on Hugging Face; log in with "hf auth login" before
