@@ -1,9 +1,6 @@
 """The ESPnet task: options, data names, and how everything is built from them.
 
-Importing this module also makes the extractors known to ESPnet's stock target speaker
-extraction task, the query-bound separator to its enhancement and joint tasks, and the
-schedules to every task. It happens at import because the processes of a multi-GPU
-training import the module again and inherit nothing.
+Importing this module also makes our classes known to ESPnet (``registration.py``).
 """
 
 from __future__ import annotations
@@ -12,59 +9,26 @@ import argparse
 from collections.abc import Sequence
 from typing import ClassVar
 
-import espnet
 import torch
 from espnet2.iterators.abs_iter_factory import AbsIterFactory
-from espnet2.tasks import abs_task, asr, enh, enh_s2t, enh_tse
 from espnet2.tasks.enh_tse import TargetSpeakerExtractionTask
 from espnet2.torch_utils.initialize import initialize
 from espnet2.train.class_choices import ClassChoices
 from espnet2.train.collate_fn import CommonCollateFn
-from espnet2.train.preprocessor import AbsPreprocessor
 from espnet2.utils.get_default_kwargs import get_default_kwargs
-from espnet2.utils.nested_dict_action import NestedDictAction
-from espnet2.utils.types import str_or_none
 
 from espnet2_caresep.config import build, read_labels
 from espnet2_caresep.data.epochs import EpochIterFactory
 from espnet2_caresep.data.preprocessor import PairMixingPreprocessor
-from espnet2_caresep.espnet_model import MODES, ESPnetCaRESepModel
-from espnet2_caresep.extractor import EXTRACTORS
-from espnet2_caresep.frontend import ResamplingFrontend
+from espnet2_caresep.espnet_model import ESPnetCaRESepModel
 from espnet2_caresep.network.base import AnchorEncoder
 from espnet2_caresep.network.systems import SYSTEMS
-from espnet2_caresep.separator import QueryBoundSeparator
+from espnet2_caresep.registration import extractor_choices, preprocessor_choices
 from espnet2_caresep.task_checks import GIVEN, prepare
+from espnet2_caresep.task_options import add_options, defaults
 from espnet2_caresep.training.init_param import check_init_param
 from espnet2_caresep.training.losses import CaRESepLoss
-from espnet2_caresep.training.schedulers import CaRESepLR, WarmupCosineLR
 from espnet2_caresep.training.trainer import CaRESepTrainer
-
-enh_tse.extractor_choices.classes.update(EXTRACTORS)
-enh.separator_choices.classes["caresep"] = QueryBoundSeparator
-# enh_s2t copies the table when it is imported, and shares that of the frontends
-enh_s2t.enh_separator_choices.classes["caresep"] = QueryBoundSeparator
-asr.frontend_choices.classes["resampling"] = ResamplingFrontend
-espnet.TASKS["caresep"] = ("espnet2_caresep.inference", "CaRESeparator")
-abs_task.scheduler_classes["caresep"] = CaRESepLR
-abs_task.scheduler_classes["warmup_cosine"] = WarmupCosineLR
-
-extractor_choices = ClassChoices(
-    "extractor",
-    classes=dict(EXTRACTORS),
-    type_check=enh_tse.AbsExtractor,
-    default="caresep",
-)
-preprocessor_choices = ClassChoices(
-    "preprocessor",
-    classes={"caresep": PairMixingPreprocessor},
-    type_check=AbsPreprocessor,
-    default="caresep",
-)
-
-# Stock inference classes look for an encoder first. They quote what they do not know,
-# so this is what they answer to a configuration of ours.
-NOT_STOCK = "none: this model needs espnet2_caresep; load it with its inference module"
 
 WAVEFORMS = ("speech_mix", "speech_ref", "enroll_ref", "other_ref")
 
@@ -88,61 +52,7 @@ class CaRESepTask(TargetSpeakerExtractionTask):
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
         """Adds the options of this task and sets its defaults of ESPnet's options."""
-        group = parser.add_argument_group("Task related")
-        group.add_argument(
-            "--labels",
-            type=str_or_none,
-            default=None,
-            help="File with one class name a line; in a config file also the list. "
-            "By default the names in preprocessor_conf.source_dir/labels",
-        )
-        group.add_argument(
-            "--mode",
-            default="sep",
-            choices=MODES,
-            help="Train separation, tagging of the anchors, or both",
-        )
-        group.add_argument(
-            "--init",
-            type=lambda x: str_or_none(x.lower()),
-            default=None,
-            choices=[
-                "xavier_uniform",
-                "xavier_normal",
-                "kaiming_uniform",
-                "kaiming_normal",
-                None,
-            ],
-            help="The initialization method",
-        )
-        group.add_argument(
-            "--model_conf",
-            action=NestedDictAction,
-            default={},
-            help=f"Options of the training: {_defaults(ESPnetCaRESepModel, 'model')}",
-        )
-        group.add_argument(
-            "--loss_conf",
-            action=NestedDictAction,
-            default={},
-            help=f"Options of the losses: {_defaults(CaRESepLoss, 'loss')}",
-        )
-        group.add_argument("--encoder", default=NOT_STOCK, help=argparse.SUPPRESS)
-        for class_choices in cls.class_choices_list:
-            class_choices.add_arguments(group)
-        parser.set_defaults(
-            # Segments have one length: batches need a size, not lengths.
-            batch_type="unsorted",
-            optim="adamw",
-            optim_conf={"lr": 1e-3, "weight_decay": 5e-4},
-            best_model_criterion=[
-                ("valid", "mixture_sdr", "max"),
-                ("valid", "mAP", "max"),
-            ],
-            # Tagging leaves the decoder without gradient, separation the tagging head.
-            unused_parameters=True,
-            num_att_plot=0,
-        )
+        add_options(parser, cls.class_choices_list)
 
     @classmethod
     def get_default_config(cls) -> dict:
@@ -150,7 +60,7 @@ class CaRESepTask(TargetSpeakerExtractionTask):
         config = super().get_default_config()
         for option, function in cls.configurable(config["extractor"]).items():
             name = option.removesuffix("_conf")
-            conf = {**_defaults(function, name), **config[option]}
+            conf = {**defaults(function, name), **config[option]}
             config[option] = {k: v for k, v in conf.items() if k not in GIVEN[name]}
         return config
 
@@ -290,8 +200,3 @@ def _network_defaults(args: argparse.Namespace) -> dict:
         if issubclass(base, AnchorEncoder):
             defaults.update(get_default_kwargs(base))
     return {**defaults, **args.extractor_conf}
-
-
-def _defaults(function: type, option: str) -> dict:
-    defaults = get_default_kwargs(function)
-    return {k: v for k, v in defaults.items() if k not in ("self", *GIVEN[option])}

@@ -14,7 +14,7 @@ import torch
 import yaml
 from synthetic import NETWORK
 
-from espnet2_caresep import task
+from espnet2_caresep import registration
 from espnet2_caresep.bin.train import main
 from espnet2_caresep.extractor import CaRESepExtractor
 from espnet2_caresep.inference import CaRESeparator
@@ -83,7 +83,7 @@ def test_a_system_of_the_page_trains_and_loads(system, training, tmp_path, monke
     # What a process finds that was started with CARESEP_PLUGINS.
     extractor = type("Extractor", (CaRESepExtractor,), {})
     extractor.network_class = system("conv_query")
-    classes = task.extractor_choices.classes
+    classes = registration.extractor_choices.classes
     monkeypatch.setitem(classes, "conv_query", extractor)
     conf = {**NETWORK, "query_channels": 4}
     output = tmp_path / "exp"

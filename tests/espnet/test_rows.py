@@ -20,7 +20,7 @@ from espnet2_caresep.espnet_model import ESPnetCaRESepModel
 from espnet2_caresep.extractor import EXTRACTORS, CaRESepExtractor
 from espnet2_caresep.inference.checkpoint import load_checkpoint
 from espnet2_caresep.network import SYSTEMS
-from espnet2_caresep.task import extractor_choices
+from espnet2_caresep.registration import extractor_choices
 from espnet2_caresep.training.losses import CaRESepLoss
 
 ROWS = Path(__file__).parents[2] / "conf" / "tuning" / "debsounds_cpu"
