@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from espnet2_caresep.inference.audio import Audio, to_audio
-from espnet2_caresep.inference.checkpoint import read_config
+from espnet2_caresep.inference.network_config import read_config
 from espnet2_caresep.zoo import fetch
 
 DEFAULT_RATE = 16000  # Hz, of ESPnet's frontends where a configuration says nothing

@@ -11,7 +11,7 @@ import yaml
 from torch import nn
 
 from espnet2_caresep.bin import benchmark
-from espnet2_caresep.inference.checkpoint import build_network
+from espnet2_caresep.inference.network_config import build_network
 
 
 @pytest.fixture

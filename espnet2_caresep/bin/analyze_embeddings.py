@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from espnet2_caresep.data.command import bad_input_exits
+from espnet2_caresep.data.command import run_command
 from espnet2_caresep.data.files import write_whole
 
 
@@ -57,15 +57,8 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def main(cmd: Sequence[str] | None = None) -> None:
-    """Runs the command.
-
-    Raises:
-        SystemExit: With status 2 and one line on stderr if an input cannot be used.
-    """
-    args = get_parser().parse_args(cmd)
-    logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr)
-    with bad_input_exits():
-        run(args)
+    """Runs the command; see :func:`run_command`."""
+    run_command(get_parser(), run, cmd)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -76,6 +69,7 @@ def run(args: argparse.Namespace) -> None:
     """
     from espnet2_caresep.scoring import divergence
 
+    logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr)
     if args.ngpu not in (0, 1) or args.num_threads < 1 or args.seed < 0:
         raise ValueError(
             "--ngpu must be 0 or 1, --num_threads at least 1 and --seed not negative"

@@ -27,7 +27,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from espnet2_caresep.data.command import bad_input_exits
+from espnet2_caresep.data.command import run_command
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -49,18 +49,20 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def main(cmd: Sequence[str] | None = None) -> None:
-    """Runs the command.
+    """Runs the command; see :func:`run_command`."""
+    run_command(get_parser(), run, cmd)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Checks the numbers and prints what was measured.
 
     Raises:
-        SystemExit: With status 2 and one line on stderr if an option or the
-            configuration cannot be used.
+        ValueError: If an option or the configuration cannot be used.
     """
-    args = get_parser().parse_args(cmd)
-    with bad_input_exits():
-        for name in ("seconds", "threads", "batch_size", "runs"):
-            if getattr(args, name) <= 0:
-                raise ValueError(f"--{name} must be above 0, not {getattr(args, name)}")
-        print(json.dumps(measure(args)))
+    for name in ("seconds", "threads", "batch_size", "runs"):
+        if getattr(args, name) <= 0:
+            raise ValueError(f"--{name} must be above 0, not {getattr(args, name)}")
+    print(json.dumps(measure(args)))
 
 
 def measure(args: argparse.Namespace) -> dict:
@@ -71,8 +73,8 @@ def measure(args: argparse.Namespace) -> dict:
     """
     import torch
 
-    from espnet2_caresep.inference.checkpoint import build_network, read_config
     from espnet2_caresep.inference.device import choose_device
+    from espnet2_caresep.inference.network_config import build_network, read_config
 
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)

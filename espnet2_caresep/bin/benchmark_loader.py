@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet2_caresep.data.command import bad_input_exits
+from espnet2_caresep.data.command import run_command
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -46,21 +46,23 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def main(cmd: Sequence[str] | None = None) -> None:
-    """Runs the command.
+    """Runs the command; see :func:`run_command`."""
+    run_command(get_parser(), run, cmd)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Checks the numbers and prints what was measured.
 
     Raises:
-        SystemExit: With status 2 and one line on stderr if an option or the data cannot
-            be used.
+        ValueError: If an option or the data cannot be used.
     """
-    args = get_parser().parse_args(cmd)
-    with bad_input_exits():
-        for name in ("fs", "seconds", "batch_size", "batches"):
-            if getattr(args, name) <= 0:
-                raise ValueError(f"--{name} must be above 0, not {getattr(args, name)}")
-        for name in ("warmup", "num_workers"):
-            if getattr(args, name) < 0:
-                raise ValueError(f"--{name} must be at least 0")
-        print(json.dumps(measure(args)))
+    for name in ("fs", "seconds", "batch_size", "batches"):
+        if getattr(args, name) <= 0:
+            raise ValueError(f"--{name} must be above 0, not {getattr(args, name)}")
+    for name in ("warmup", "num_workers"):
+        if getattr(args, name) < 0:
+            raise ValueError(f"--{name} must be at least 0")
+    print(json.dumps(measure(args)))
 
 
 def measure(args: argparse.Namespace) -> dict:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import yaml
 
-from espnet2_caresep.data.command import bad_input_exits
+from espnet2_caresep.data.command import run_command
 from espnet2_caresep.data.files import write_whole
 
 PREFIX = "enh_model.separator."
@@ -43,14 +43,12 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def main(cmd: Sequence[str] | None = None) -> None:
-    """Runs the command.
-
-    Raises:
-        SystemExit: With status 2 and one line on stderr if an input cannot be used.
-    """
-    args = get_parser().parse_args(cmd)
-    with bad_input_exits():
-        bind(args.model, args.query, args.config, args.output_dir)
+    """Runs the command; see :func:`run_command`."""
+    run_command(
+        get_parser(),
+        lambda args: bind(args.model, args.query, args.config, args.output_dir),
+        cmd,
+    )
 
 
 def bind(
@@ -70,7 +68,7 @@ def bind(
     import torch
 
     from espnet2_caresep.inference import CaRESeparator
-    from espnet2_caresep.inference.checkpoint import read_config
+    from espnet2_caresep.inference.network_config import read_config
     from espnet2_caresep.inference.package import open_package
     from espnet2_caresep.inference.zoo import fetch_model
 

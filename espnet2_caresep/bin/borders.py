@@ -23,7 +23,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from espnet2_caresep.data.command import bad_input_exits
+from espnet2_caresep.data.command import run_command
 
 NEAR = 0.002  # seconds around a border
 
@@ -45,14 +45,8 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def main(cmd: Sequence[str] | None = None) -> None:
-    """Runs the command.
-
-    Raises:
-        SystemExit: With status 2 and one line on stderr if it cannot.
-    """
-    args = get_parser().parse_args(cmd)
-    with bad_input_exits():
-        run(args)
+    """Runs the command; see :func:`run_command`."""
+    run_command(get_parser(), run, cmd)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet2_caresep.data.command import bad_input_exits
+from espnet2_caresep.data.command import run_command
 from espnet2_caresep.data.files import read_table, write_whole
 from espnet2_caresep.inference.package import QUERIES_NAME
 from espnet2_caresep.progress import progress
@@ -51,15 +51,8 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def main(cmd: Sequence[str] | None = None) -> None:
-    """Runs the command.
-
-    Raises:
-        SystemExit: With status 2 and one line on stderr if it cannot.
-    """
-    args = get_parser().parse_args(cmd)
-    logging.basicConfig(level="INFO", format="%(message)s", stream=sys.stderr)
-    with bad_input_exits():
-        run(args)
+    """Runs the command; see :func:`run_command`."""
+    run_command(get_parser(), run, cmd)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -68,6 +61,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         ValueError: If the model or the data cannot be used, or a class has no clip.
     """
+    logging.basicConfig(level="INFO", format="%(message)s", stream=sys.stderr)
     if args.max_clips < 1 or args.num_threads < 1:
         raise ValueError("--max_clips and --num_threads must be at least 1")
     if args.output is None and not Path(args.model).is_dir():

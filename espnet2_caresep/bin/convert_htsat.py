@@ -20,7 +20,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from espnet2_caresep.data.command import bad_input_exits
+from espnet2_caresep.data.command import run_command
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -34,23 +34,25 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def main(cmd: Sequence[str] | None = None) -> None:
-    """Runs the command.
+    """Runs the command; see :func:`run_command`."""
+    run_command(get_parser(), run, cmd)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Reads, renames and writes the weights.
 
     Raises:
-        SystemExit: With status 2 and one line on stderr if the checkpoint cannot be
-            used or the output exists.
+        ValueError: If the checkpoint cannot be used or the output exists.
     """
-    args = get_parser().parse_args(cmd)
     from espnet2_caresep.htsat_weights import convert_htsat, load_htsat
 
-    with bad_input_exits():
-        output = Path(args.output)
-        if output.exists():
-            raise ValueError(f"{output} exists; choose another name")
-        if not output.parent.is_dir():
-            raise ValueError(f"{output.parent}: no such folder")
-        conversion = convert_htsat(load_htsat(args.checkpoint), args.checkpoint)
-        _save(conversion.weights, output)
+    output = Path(args.output)
+    if output.exists():
+        raise ValueError(f"{output} exists; choose another name")
+    if not output.parent.is_dir():
+        raise ValueError(f"{output.parent}: no such folder")
+    conversion = convert_htsat(load_htsat(args.checkpoint), args.checkpoint)
+    _save(conversion.weights, output)
     _report(conversion, output)
 
 

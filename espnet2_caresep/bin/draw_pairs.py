@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import argparse
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import soundfile
 
-from espnet2_caresep.data.command import bad_input_exits
+from espnet2_caresep.data.command import run_command
 from espnet2_caresep.data.files import read_table
 from espnet2_caresep.data.mixing import loudest_start
 from espnet2_caresep.data.pairs import (
@@ -138,11 +139,9 @@ def draw_pairs(args: argparse.Namespace) -> None:
     print(f"{args.output}: {len(pairs)} pairs of {len(uids)} clips")
 
 
-def main(cmd: list[str] | None = None) -> None:
-    """Runs the command."""
-    args = get_parser().parse_args(cmd)
-    with bad_input_exits():
-        draw_pairs(args)
+def main(cmd: Sequence[str] | None = None) -> None:
+    """Runs the command; see :func:`run_command`."""
+    run_command(get_parser(), draw_pairs, cmd)
 
 
 if __name__ == "__main__":

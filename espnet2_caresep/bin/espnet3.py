@@ -12,7 +12,7 @@ import argparse
 from collections.abc import Sequence
 
 from espnet2_caresep.config import check_file
-from espnet2_caresep.data.command import bad_input_exits
+from espnet2_caresep.data.command import run_command
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -25,18 +25,21 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def main(cmd: Sequence[str] | None = None) -> None:
+    """Runs the command; see :func:`run_command`."""
+    run_command(get_parser(), run, cmd)
+
+
+def run(args: argparse.Namespace) -> None:
     """Runs the training stage.
 
-    Args:
-        cmd: Arguments, by default those of the process.
+    Raises:
+        ValueError: If the configuration is missing.
     """
-    args = get_parser().parse_args(cmd)
-    with bad_input_exits():
-        check_file("--training_config", args.training_config)
-        from espnet3.systems.base.training import train
-        from espnet3.utils.config_utils import load_config_with_defaults
+    check_file("--training_config", args.training_config)
+    from espnet3.systems.base.training import train
+    from espnet3.utils.config_utils import load_config_with_defaults
 
-        train(load_config_with_defaults(args.training_config))
+    train(load_config_with_defaults(args.training_config))
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
-from espnet2_caresep.data.command import bad_input_exits
+from espnet2_caresep.data.command import run_command
 from espnet2_caresep.data.files import read_table, write_table
 
 # wav.scp comes last: where it is, the directory is whole
@@ -56,11 +57,9 @@ def filter_data(args: argparse.Namespace) -> None:
     )
 
 
-def main(cmd: list[str] | None = None) -> None:
-    """Runs the command."""
-    args = get_parser().parse_args(cmd)
-    with bad_input_exits():
-        filter_data(args)
+def main(cmd: Sequence[str] | None = None) -> None:
+    """Runs the command; see :func:`run_command`."""
+    run_command(get_parser(), filter_data, cmd)
 
 
 if __name__ == "__main__":

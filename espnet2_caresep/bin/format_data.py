@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import collections
 import os
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from espnet2_caresep.data.command import bad_input_exits
+from espnet2_caresep.data.command import run_command
 from espnet2_caresep.data.files import (
     keyed_directory,
     read_table,
@@ -112,9 +113,12 @@ def format_data(args: argparse.Namespace) -> None:
     """Formats the clips and copies the lists, without the clips that were skipped.
 
     Raises:
-        ValueError: If a list is missing or does not fit the others, or too many clips
-            cannot be used.
+        ValueError: If an option is out of range, a list is missing or does not fit the
+            others, or too many clips cannot be used.
     """
+    if args.fs <= 0:
+        raise ValueError(f"--fs {args.fs}: must be positive")
+    args.output_dir.mkdir(parents=True, exist_ok=True)
     wavs = read_table(args.data_dir / "wav.scp")
     labels = read_table(args.data_dir / "labels")
     if not wavs:
@@ -193,14 +197,9 @@ def report_skipped(
         )
 
 
-def main(cmd: list[str] | None = None) -> None:
-    """Runs the command."""
-    args = get_parser().parse_args(cmd)
-    with bad_input_exits():
-        if args.fs <= 0:
-            raise ValueError(f"--fs {args.fs}: must be positive")
-        args.output_dir.mkdir(parents=True, exist_ok=True)
-        format_data(args)
+def main(cmd: Sequence[str] | None = None) -> None:
+    """Runs the command; see :func:`run_command`."""
+    run_command(get_parser(), format_data, cmd)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import soundfile
 
-from espnet2_caresep.data.command import bad_input_exits
+from espnet2_caresep.data.command import run_command
 from espnet2_caresep.data.files import read_table, write_table, write_whole
 from espnet2_caresep.inference.audio import write_audio
 from espnet2_caresep.progress import progress
@@ -56,20 +56,8 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def main(cmd: Sequence[str] | None = None) -> None:
-    """Runs the command.
-
-    Raises:
-        SystemExit: With status 2 and one line on stderr if it cannot start, or if no
-            item at all could be used.
-    """
-    args = get_parser().parse_args(cmd)
-    logging.basicConfig(
-        level=args.log_level,
-        format="%(asctime)s %(levelname)s: %(message)s",
-        stream=sys.stderr,
-    )
-    with bad_input_exits():
-        run(args)
+    """Runs the command; see :func:`run_command`."""
+    run_command(get_parser(), run, cmd)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -78,6 +66,11 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         ValueError: If the command cannot start, or no item at all could be used.
     """
+    logging.basicConfig(
+        level=args.log_level,
+        format="%(asctime)s %(levelname)s: %(message)s",
+        stream=sys.stderr,
+    )
     tables = _read_tables(args.data_path_and_name_and_type, args.task)
     uids = _choose(tables[SPEECH], args.key_file)
     if args.ngpu not in (0, 1) or args.num_threads < 1:

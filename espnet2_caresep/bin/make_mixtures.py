@@ -8,14 +8,14 @@ two items, one for each source as the target.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
 from espnet2_caresep.data.bandwidth import match_bandwidth
-from espnet2_caresep.data.command import bad_input_exits
+from espnet2_caresep.data.command import run_command
 from espnet2_caresep.data.files import (
     keyed_directory,
     read_table,
@@ -211,11 +211,9 @@ def make_mixtures(args: argparse.Namespace) -> None:
     print(f"{args.output_dir}: {len(items)} pairs at 0 dB")
 
 
-def main(cmd: list[str] | None = None) -> None:
-    """Runs the command."""
-    args = get_parser().parse_args(cmd)
-    with bad_input_exits():
-        make_mixtures(args)
+def main(cmd: Sequence[str] | None = None) -> None:
+    """Runs the command; see :func:`run_command`."""
+    run_command(get_parser(), make_mixtures, cmd)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from espnet2_caresep.data.command import bad_input_exits
+from espnet2_caresep.data.command import run_command
 from espnet2_caresep.data.files import write_whole
 
 
@@ -26,27 +26,28 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def main(cmd: Sequence[str] | None = None) -> None:
-    """Runs the command.
+    """Runs the command; see :func:`run_command`."""
+    run_command(get_parser(), run, cmd)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Makes the card.
 
     Raises:
-        SystemExit: With status 2 and one line on stderr if an input cannot be used.
+        ValueError: If an input cannot be used.
     """
-    args = get_parser().parse_args(cmd)
-    with bad_input_exits():
-        from espnet2_caresep.inference.checkpoint import read_config
-        from espnet2_caresep.model_card import model_card
-        from espnet2_caresep.scoring.results import read_results
+    from espnet2_caresep.inference.network_config import read_config
+    from espnet2_caresep.model_card import model_card
+    from espnet2_caresep.scoring.results import read_results
 
-        results = read_results(args.results)
-        config = read_config(args.train_config)
-        try:
-            card = model_card(
-                args.name, results, config, args.license, args.license_note
-            )
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"{args.results}: holds no scores ({error!r})") from error
-        with write_whole(Path(args.output)) as part:
-            part.write_text(card, encoding="utf-8")
+    results = read_results(args.results)
+    config = read_config(args.train_config)
+    try:
+        card = model_card(args.name, results, config, args.license, args.license_note)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{args.results}: holds no scores ({error!r})") from error
+    with write_whole(Path(args.output)) as part:
+        part.write_text(card, encoding="utf-8")
 
 
 if __name__ == "__main__":

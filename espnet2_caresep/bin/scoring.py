@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from espnet2_caresep.data.command import bad_input_exits
+from espnet2_caresep.data.command import run_command
 from espnet2_caresep.data.files import write_whole
 
 
@@ -53,14 +53,8 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def main(cmd: Sequence[str] | None = None) -> None:
-    """Runs the command.
-
-    Raises:
-        SystemExit: With status 2 and one line on stderr if an input cannot be used.
-    """
-    args = get_parser().parse_args(cmd)
-    with bad_input_exits():
-        run(args)
+    """Runs the command; see :func:`run_command`."""
+    run_command(get_parser(), run, cmd)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -75,6 +69,7 @@ def run(args: argparse.Namespace) -> None:
 
     import torch
 
+    from espnet2_caresep.inference.network_config import build_network, read_config
     from espnet2_caresep.scoring import evaluation, results
 
     names = [
@@ -91,13 +86,16 @@ def run(args: argparse.Namespace) -> None:
         )
     # Spectrograms of seconds: threads only wait for each other
     torch.set_num_threads(1)
-    about = _about(args)
+    config = read_config(args.train_config)
+    network = build_network(config, args.train_config)
+    about = _about(args, config, network)
     items, sets = [], {}
     for name in names:
         scored, missing = evaluation.evaluate_set(
             Path(args.test_dir, f"{args.test_set}_{name}"),
             Path(args.inference_dir, f"{args.test_set}_{name}", "spk1.scp"),
             name,
+            network.stft,
             {} if args.model_only else evaluation.SYSTEMS,
         )
         items += scored
@@ -127,14 +125,10 @@ def run(args: argparse.Namespace) -> None:
     print(page)
 
 
-def _about(args: argparse.Namespace) -> dict[str, str | int | float]:
+def _about(args: argparse.Namespace, config: dict, network) -> dict:
     """What RESULTS must say of how the figures came about."""
     import torch
 
-    from espnet2_caresep.inference.checkpoint import build_network, read_config
-
-    config = read_config(args.train_config)
-    network = build_network(config, args.train_config)
     conf = config.get("extractor_conf") or {}
     about = {
         "data": args.data,
@@ -142,6 +136,7 @@ def _about(args: argparse.Namespace) -> dict[str, str | int | float]:
         "configuration": config.get("config") or args.train_config,
         "extractor": config.get("extractor", "caresep"),
         "network": " ".join(f"{key}={value}" for key, value in conf.items()),
+        "spectrogram": f"{network.n_fft}/{network.hop_length}",
         "weights": _describe(args.model_file) if args.model_file else None,
         "parameters": sum(p.numel() for p in network.parameters()),
         "seed": config.get("seed"),

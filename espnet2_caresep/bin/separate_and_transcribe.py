@@ -14,7 +14,7 @@ import argparse
 from collections.abc import Sequence
 
 from espnet2_caresep.cli.model_options import add_model_options, load_separator
-from espnet2_caresep.data.command import bad_input_exits
+from espnet2_caresep.data.command import run_command
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -50,27 +50,20 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def main(cmd: Sequence[str] | None = None) -> None:
-    """Runs the command.
-
-    Raises:
-        SystemExit: With status 2 and one line on stderr if an input cannot be used.
-    """
-    parser = get_parser()
-    args = parser.parse_args(cmd)
-    if len(args.asr) > 2:
-        parser.error("--asr takes one model, or a configuration and its weights")
-    with bad_input_exits():
-        print(run(args))
+    """Runs the command; see :func:`run_command`."""
+    run_command(get_parser(), run, cmd)
 
 
-def run(args: argparse.Namespace) -> str:
-    """Separates and recognises; returns the text.
+def run(args: argparse.Namespace) -> None:
+    """Separates, recognises and prints the text.
 
     Raises:
         ValueError: If an input or a model cannot be used.
     """
     from espnet2_caresep.inference.audio import read_audio
 
+    if len(args.asr) > 2:
+        raise ValueError("--asr takes one model, or a configuration and its weights")
     mixture, query = read_audio(args.mix), read_audio(args.query)
     separator = load_separator(args)
 
@@ -87,7 +80,7 @@ def run(args: argparse.Namespace) -> str:
     result = separate_and_transcribe(
         mixture, query, separator, recogniser, observation=args.observation
     )
-    return result.text
+    print(result.text)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from espnet2_caresep.data.command import bad_input_exits
+from espnet2_caresep.data.command import run_command
 from espnet2_caresep.data.files import write_whole
 from espnet2_caresep.scoring import matrix
 from espnet2_caresep.scoring.machine import describe_machine
@@ -52,32 +52,35 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def main(cmd: Sequence[str] | None = None) -> None:
-    """Runs the command.
+    """Runs the command; see :func:`run_command`."""
+    run_command(get_parser(), run, cmd)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Reads the runs and writes both files.
 
     Raises:
-        SystemExit: With status 2 and one line on stderr if there is nothing to read.
+        ValueError: If there is nothing to read.
     """
-    args = get_parser().parse_args(cmd)
-    with bad_input_exits():
-        runs = matrix.read_runs(args.expdir)
-        results = {
-            "scale": args.scale,
-            "command": args.command,
-            "data": sorted({run.about["data"] for run in runs}),
-            "machine": describe_machine(),
-            "rows": matrix.table(runs),
-            "orderings": matrix.orderings(runs),
-        }
-        folder = Path(args.output_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(results, indent=1, ensure_ascii=False) + "\n"
-        for name, content in (
-            ("RESULTS.json", text),
-            ("RESULTS.md", render(json.loads(text))),
-        ):
-            with write_whole(folder / name) as part:
-                part.write_text(content, encoding="utf-8")
-        print(render(results))
+    runs = matrix.read_runs(args.expdir)
+    results = {
+        "scale": args.scale,
+        "command": args.command,
+        "data": sorted({run.about["data"] for run in runs}),
+        "machine": describe_machine(),
+        "rows": matrix.table(runs),
+        "orderings": matrix.orderings(runs),
+    }
+    folder = Path(args.output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(results, indent=1, ensure_ascii=False) + "\n"
+    for name, content in (
+        ("RESULTS.json", text),
+        ("RESULTS.md", render(json.loads(text))),
+    ):
+        with write_whole(folder / name) as part:
+            part.write_text(content, encoding="utf-8")
+    print(render(results))
 
 
 def render(results: dict) -> str:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import yaml
 
-from espnet2_caresep.data.command import bad_input_exits
+from espnet2_caresep.data.command import run_command
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -44,28 +44,30 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def main(cmd: Sequence[str] | None = None) -> None:
-    """Runs the command.
+    """Runs the command; see :func:`run_command`."""
+    run_command(get_parser(), run, cmd)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Makes the folder of the repository and, with --hf_repo, uploads it.
 
     Raises:
-        SystemExit: With status 2 and one line on stderr if an input cannot be used or
-            the hub refuses.
+        ValueError: If an input cannot be used or the hub refuses.
     """
-    args = get_parser().parse_args(cmd)
-    with bad_input_exits():
-        if args.hf_repo and not re.fullmatch(r"[\w.-]+/[\w.-]+", args.hf_repo):
-            raise ValueError(f"--hf_repo must be user/name, not {args.hf_repo!r}")
-        folder = Path(args.output_dir)
-        weights = prepare(
-            Path(args.packed_model),
-            Path(args.results),
-            folder,
-            args.hf_repo or f"user/{Path(args.packed_model).stem}",
-            args.license,
-            args.license_note,
-        )
-        if args.hf_repo:
-            url = upload(folder, args.hf_repo, args.private, f"Weights {weights}")
-            print(f"uploaded: {url}")
+    if args.hf_repo and not re.fullmatch(r"[\w.-]+/[\w.-]+", args.hf_repo):
+        raise ValueError(f"--hf_repo must be user/name, not {args.hf_repo!r}")
+    folder = Path(args.output_dir)
+    weights = prepare(
+        Path(args.packed_model),
+        Path(args.results),
+        folder,
+        args.hf_repo or f"user/{Path(args.packed_model).stem}",
+        args.license,
+        args.license_note,
+    )
+    if args.hf_repo:
+        url = upload(folder, args.hf_repo, args.private, f"Weights {weights}")
+        print(f"uploaded: {url}")
 
 
 def prepare(

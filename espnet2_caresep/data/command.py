@@ -1,9 +1,10 @@
-"""How the data commands end when their input is at fault."""
+"""How the commands start, and how they end when their input is at fault."""
 
 from __future__ import annotations
 
+import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,3 +24,24 @@ def bad_input_exits() -> Iterator[None]:
     except ValueError as error:
         print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def run_command(
+    parser: argparse.ArgumentParser,
+    run: Callable[[argparse.Namespace], object],
+    cmd: Sequence[str] | None,
+) -> None:
+    """Parses the arguments and does with them what the command does.
+
+    Args:
+        parser: The parser of the command.
+        run: Takes the parsed arguments; what it returns is dropped.
+        cmd: Arguments, by default those of the process.
+
+    Raises:
+        SystemExit: With status 2, and one line on stderr, if an option or an input
+            cannot be used.
+    """
+    args = parser.parse_args(cmd)
+    with bad_input_exits():
+        run(args)
