@@ -17,7 +17,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from espnet2_caresep.data.command import bad_input_exits
+from espnet2_caresep.data.command import run_command
 from espnet2_caresep.data.files import read_table, write_whole
 from espnet2_caresep.scoring.speech import separated_speech
 from espnet2_caresep.scoring.wer import (
@@ -50,46 +50,48 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def main(cmd: Sequence[str] | None = None) -> None:
-    """Runs the command and prints the table.
+    """Runs the command; see :func:`run_command`."""
+    run_command(get_parser(), run, cmd)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Scores, writes both files and prints the table.
 
     Raises:
-        SystemExit: With status 2 and one line on stderr if an input cannot be used.
+        ValueError: If an input cannot be used.
     """
-    args = get_parser().parse_args(cmd)
-    with bad_input_exits():
-        sets, valid_sets = (
-            {name: _read_errors(args, name) for name in names}
-            for names in (args.sets, args.valid_sets)
-        )
-        results = {
-            "asr": args.asr,
-            "separator": args.separator,
-            "chosen": choose(valid_sets),
-            "sets": {
-                name: {
-                    "conditions": score(errors),
-                    "speech": separated_speech(
-                        Path(args.data_dir, name),
-                        Path(args.inference_dir, name, "spk1.scp"),
-                    ),
-                }
-                for name, errors in sets.items()
-            },
-            "valid_sets": {
-                name: {"conditions": score(errors)}
-                for name, errors in valid_sets.items()
-            },
-        }
-        out = Path(args.output_dir)
-        out.mkdir(parents=True, exist_ok=True)
-        page = render(results)
-        for path, content in (
-            (out / "WER.json", json.dumps(results, indent=1) + "\n"),
-            (out / "WER.md", page),
-        ):
-            with write_whole(path) as part:
-                part.write_text(content, encoding="utf-8")
-        print(page)
+    sets, valid_sets = (
+        {name: _read_errors(args, name) for name in names}
+        for names in (args.sets, args.valid_sets)
+    )
+    results = {
+        "asr": args.asr,
+        "separator": args.separator,
+        "chosen": choose(valid_sets),
+        "sets": {
+            name: {
+                "conditions": score(errors),
+                "speech": separated_speech(
+                    Path(args.data_dir, name),
+                    Path(args.inference_dir, name, "spk1.scp"),
+                ),
+            }
+            for name, errors in sets.items()
+        },
+        "valid_sets": {
+            name: {"conditions": score(errors)} for name, errors in valid_sets.items()
+        },
+    }
+    out = Path(args.output_dir)
+    out.mkdir(parents=True, exist_ok=True)
+    page = render(results)
+    for path, content in (
+        (out / "WER.json", json.dumps(results, indent=1) + "\n"),
+        (out / "WER.md", page),
+    ):
+        with write_whole(path) as part:
+            part.write_text(content, encoding="utf-8")
+    print(page)
 
 
 def read_hypotheses(path: Path) -> dict[str, dict[str, str]]:
