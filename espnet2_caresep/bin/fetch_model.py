@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from espnet2_caresep.data.command import bad_input_exits
+from espnet2_caresep.data.command import run_command
 from espnet2_caresep.data.files import write_whole
 from espnet2_caresep.zoo import fetch
 
@@ -32,25 +32,28 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def main(cmd: Sequence[str] | None = None) -> None:
-    """Runs the command.
+    """Runs the command; see :func:`run_command`."""
+    run_command(get_parser(), run, cmd)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Copies configuration and weights.
 
     Raises:
-        SystemExit: With status 2 and one line on stderr if there is no such model.
+        ValueError: If there is no such model.
     """
-    args = get_parser().parse_args(cmd)
-    with bad_input_exits():
-        files = fetch(args.model)
-        if not {"train_config", "model_file"} <= set(files):
-            raise ValueError(f"{args.model}: is no model of a separation task")
-        for source, target in (
-            (files["train_config"], Path(args.config)),
-            (files["model_file"], Path(args.weights)),
-        ):
-            if target.exists() and filecmp.cmp(source, target, shallow=False):
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with write_whole(target) as part:
-                shutil.copyfile(source, part)
+    files = fetch(args.model)
+    if not {"train_config", "model_file"} <= set(files):
+        raise ValueError(f"{args.model}: is no model of a separation task")
+    for source, target in (
+        (files["train_config"], Path(args.config)),
+        (files["model_file"], Path(args.weights)),
+    ):
+        if target.exists() and filecmp.cmp(source, target, shallow=False):
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with write_whole(target) as part:
+            shutil.copyfile(source, part)
 
 
 if __name__ == "__main__":
