@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import tracemalloc
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -198,6 +199,41 @@ def test_blocks_of_the_recording_change_nothing(recording, monkeypatch):
         other = separate_scene(Listener(frames), recording)
         for label, stem in scene.stems.items():
             assert np.allclose(other.stems[label], stem, atol=1e-6)
+
+
+class Long:
+    """A recording that is nowhere in memory."""
+
+    sample_rate, channels, name = RATE, 2, "long.wav"
+
+    def __init__(self, seconds):
+        self.frames = seconds * RATE
+
+    def blocks(self, start=0, stop=None):
+        stop = min(stop or self.frames, self.frames)
+        for first in range(start, stop, RATE):
+            yield np.full((2, min(RATE, stop - first)), 0.25, np.float32)
+
+
+def test_memory_does_not_grow_with_length():
+    def peak(seconds):
+        listener = Listener(np.zeros((1, 2)))
+        listener.embed = lambda *given, **part: np.zeros(1)
+        # One event for the first half, two for all the rest.
+        spans = [("sound 0", 1, seconds), ("sound 1", seconds // 2, seconds)]
+        events = [Event(*span, 0.9) for span in spans]
+        tracemalloc.start()
+        taken = 0
+        for block in scene_blocks(listener, Long(seconds), events, listener.labels):
+            taken += block.residual.shape[-1]
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert taken == seconds * RATE and len(listener.asked) > 1
+        return most
+
+    peak(4)  # what is allocated once
+    short, long = peak(20), peak(120)
+    assert long < 1.1 * short and short < 64 * 2**20
 
 
 def test_a_real_model_on_real_rates(tiny_model, sound, tmp_path):
