@@ -88,7 +88,7 @@ def test_word_error_rates_of_a_recipe(asr_recipe, recipe):
     text = asr_recipe().stdout
     page = (recipe / "exp/caresep_train/scores/WER.md").read_text()
     assert "Recogniser: exp/asr_small (small: one voice, telephone prompts)" in page
-    assert "Separator: exp/caresep_train/valid.mixture_sdr.best.pth" in page
+    assert "Separator: valid.mixture_sdr.best.pth, SHA-256 " in page
     assert "(2 utterances): separated+0.3, WER 0.0 % there" in page
     assert "Chosen on asr_valid_-5dB, asr_valid_seen_-5dB " in page
     assert "## asr_unseen_-5dB: 1 utterances, 4 words" in page

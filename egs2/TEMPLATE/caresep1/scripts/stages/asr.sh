@@ -108,7 +108,9 @@ recognise_set() { # recognise_set SET MODEL
 
 stage_10() {
     no_transcripts 10 && return
-    local dset sets chosen_on=()
+    need_model
+    local dset sets chosen_on=() weights
+    weights=$(sha256sum "${caresep_exp}/${inference_model}")
     mapfile -t sets < <(asr_sets unseen seen)
     [ -z "${valid_set}" ] || mapfile -t chosen_on < <(asr_sets valid valid_seen)
     for dset in "${sets[@]}" "${chosen_on[@]}"; do
@@ -117,7 +119,8 @@ stage_10() {
     log "Stage 10: word error rates"
     run python3 -m espnet2_caresep.bin.asr_scoring --data_dir "${data_feats}" \
         --sets "${sets[@]}" --valid_sets "${chosen_on[@]}" \
-        --inference_dir "${inference_dir}" --separator "${caresep_exp}/${inference_model}" \
+        --inference_dir "${inference_dir}" \
+        --separator "${inference_model}, SHA-256 ${weights:0:16}" \
         --asr "${asr_model:-${small_asr} (small: one voice, telephone prompts)}" \
         --output_dir "${caresep_exp}/scores"
     log "Word error rates: ${caresep_exp}/scores/WER.md"
