@@ -14,7 +14,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from espnet2_caresep.data.command import bad_input_exits
+from espnet2_caresep.data.command import run_command
 from espnet2_caresep.data.files import read_table, write_whole
 from espnet2_caresep.inference.audio import Audio, read_audio
 from espnet2_caresep.progress import progress
@@ -30,7 +30,8 @@ def get_parser() -> argparse.ArgumentParser:
         "--asr",
         required=True,
         nargs="+",
-        help="recogniser: tag, URL, zip, folder, or configuration and weights",
+        help="recogniser: tag, URL, zip, folder, configuration and weights, or "
+        "MODULE:FUNCTION",
     )
     parser.add_argument("--data_dir", required=True, help="has wav.scp and spk1.scp")
     parser.add_argument("--separated", required=True, help="list of what was separated")
@@ -52,14 +53,8 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def main(cmd: Sequence[str] | None = None) -> None:
-    """Runs the command.
-
-    Raises:
-        SystemExit: With status 2 and one line on stderr if an input cannot be used.
-    """
-    args = get_parser().parse_args(cmd)
-    with bad_input_exits():
-        run(args)
+    """Runs the command; see :func:`run_command`."""
+    run_command(get_parser(), run, cmd)
 
 
 def run(args: argparse.Namespace) -> None:
