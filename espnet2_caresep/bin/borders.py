@@ -9,8 +9,8 @@ prints, for several overlaps,
 - *shift*: SDR of the result against that of the same recording with segments that begin
   half a hop elsewhere, the least favourable place, without the first and last segment,
 - *seams*: roughness (mean square of the second difference) of the target within 2 ms of
-  the places where segments begin or end over its roughness everywhere, in dB more than
-  the same of the mixture (0: no trace of them),
+  the places where segments begin or end, in dB over that of the same places where
+  segments begin half a hop elsewhere (0: no trace of them),
 - *time*: seconds of work per second of audio.
 """
 
@@ -102,34 +102,50 @@ def measure(separator, mixture: np.ndarray, query) -> tuple[float, ...]:
     blocks = np.split(mixture, np.unique(np.minimum(cuts.cumsum(), len(mixture))))
     pieces = separator.stream((b for b in blocks if len(b)), query, rate)
     joined = np.concatenate([piece.target for piece in pieces])
-    grid = segment, hop, round(NEAR * rate)
+    moved = _moved(separator, mixture, query)
     return (
         float(sdr(whole, joined)),
-        shifted(separator, mixture, whole, query),
-        10 * np.log10(_seams(whole, *grid) / _seams(mixture, *grid)),
+        _agreement(separator, whole, *moved),
+        _seams(whole, *moved, segment, hop, round(NEAR * rate)),
         seconds * rate / len(mixture),
     )
 
 
 def shifted(separator, mixture: np.ndarray, whole: np.ndarray, query) -> float:
     """SDR in dB of a target against that with segments half a hop elsewhere."""
+    return _agreement(separator, whole, *_moved(separator, mixture, query))
+
+
+def _moved(separator, mixture: np.ndarray, query) -> tuple[int, np.ndarray]:
+    """Half a hop in samples, and the target of what follows."""
+    segment = separator.network.segment_samples
+    shift = (segment - int(segment * separator.overlap)) // 2
+    rate = separator.sample_rate
+    return shift, separator.separate(mixture[shift:], query, rate).target
+
+
+def _agreement(separator, whole: np.ndarray, shift: int, moved: np.ndarray) -> float:
     from espnet2_caresep.scoring.metrics import sdr
 
-    rate, segment = separator.sample_rate, separator.network.segment_samples
-    shift = (segment - int(segment * separator.overlap)) // 2
-    moved = separator.separate(mixture[shift:], query, rate).target
-    inner = slice(segment, len(mixture) - shift - segment)
+    segment = separator.network.segment_samples
+    inner = slice(segment, len(moved) - segment)
     return float(sdr(whole[shift:][inner], moved[inner]))
 
 
-def _seams(audio: np.ndarray, segment: int, hop: int, near: int) -> float:
-    """Roughness near the borders of segments over roughness everywhere."""
-    rough = np.square(np.diff(audio.astype(np.float64), 2)) + 1e-30
-    starts = np.arange(hop, len(audio) - segment, hop)
-    at_border = np.zeros(len(rough), bool)
+def _seams(
+    whole: np.ndarray, shift: int, moved: np.ndarray, segment: int, hop: int, near: int
+) -> float:
+    """Roughness of a target near its borders in dB over that of a moved one there."""
+    starts = np.arange(hop, len(whole) - segment, hop)
+    at_border = np.zeros(len(moved) - 2, bool)
     for border in (*starts, *(starts[:-1] + segment)):
+        border -= shift
         at_border[max(0, border - near) : border + near] = True
-    return float(rough[at_border].mean() / rough.mean())
+    rough = [
+        np.square(np.diff(audio.astype(np.float64), 2))[at_border].mean() + 1e-30
+        for audio in (whole[shift:], moved)
+    ]
+    return float(10 * np.log10(rough[0] / rough[1]))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """The command that measures segment borders: right where the answer is known."""
 
+from itertools import cycle
+
 import numpy as np
 import pytest
 import soundfile
@@ -39,3 +41,17 @@ def test_the_command(tiny_model, sound, tmp_path, capsys):
     with pytest.raises(SystemExit) as end:
         borders.main([str(tmp_path / "short.wav"), *options])
     assert end.value.code == 2 and "are needed" in capsys.readouterr().err
+
+
+def test_a_step_at_every_border_is_a_seam(tiny_model, sound, monkeypatch):
+    separator = CaRESeparator.from_pretrained(tiny_model, "cpu", overlap=0)
+    gains = cycle([0.2, 0.9])
+    mask = separator.network.mask
+
+    def uneven(spectrum, query, frames):
+        return next(gains) + 0 * mask(spectrum, query, frames)
+
+    monkeypatch.setattr(separator.network, "mask", uneven)
+    query = separator.query(sound(1), 32000)
+    tone = np.cos(np.arange(6 * 32000) / 300).astype(np.float32)
+    assert borders.measure(separator, tone, query)[2] > 10
