@@ -89,6 +89,10 @@ class CaRESepTask(TargetSpeakerExtractionTask):
             args = cls.get_parser().parse_args(cmd)
         if not args.print_config:
             prepare(cls, args)
+            spawns = args.ngpu > 1 and args.multiprocessing_distributed
+            if args.init_param and spawns:
+                # Here, since each process that is spawned would end in a traceback
+                cls._check_init_params(args, cls.build_model(args))
         super().main(args=args)
 
     @classmethod
@@ -188,9 +192,13 @@ class CaRESepTask(TargetSpeakerExtractionTask):
         This is the one place between the making of a model and the loading of
         ``--init_param`` into it, so what the files cover is checked here.
         """
+        cls._check_init_params(args, model)
+        return super().build_optimizers(args, model)
+
+    @staticmethod
+    def _check_init_params(args: argparse.Namespace, model: torch.nn.Module) -> None:
         for init_param in args.init_param:
             check_init_param(init_param, model, args.ignore_init_mismatch)
-        return super().build_optimizers(args, model)
 
 
 def _network_defaults(args: argparse.Namespace) -> dict:

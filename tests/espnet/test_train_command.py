@@ -140,6 +140,18 @@ def test_init_files_that_do_not_fit(training, tmp_path, capsys):
     assert f"--init_param {path}: none of the 1 weights fits the model" in message
 
 
+def test_init_files_are_looked_at_before_processes_start(
+    training, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.multiprocessing, "get_context", None)
+    path = tmp_path / "model.pth"
+    torch.save({"a": torch.ones(1)}, path)
+    command = training(tmp_path / "exp", "--init_param", str(path), "--ngpu", "2")
+    command += ["--multiprocessing_distributed", "true"]
+    assert "none of the 1 weights fits the model" in complaint(capsys, command)
+
+
 def test_clips_that_cannot_be_used(training, corpus, tmp_path, capsys):
     source = tmp_path / "source"
     shutil.copytree(corpus / "train", source)
