@@ -24,6 +24,7 @@ setup(
         "PyYAML>=6.0",
         "safetensors>=0.4",
         "scikit-learn>=1.4",
+        "scipy>=1.13",
         "soundfile>=0.12.1",
         "soxr>=0.4",
         "torch>=2.11",
