@@ -6,7 +6,7 @@ import pytest
 import torch
 import yaml
 
-from espnet2_caresep.inference.checkpoint import build_network
+from espnet2_caresep.inference.network_config import build_network
 from espnet2_caresep.network import CaRESep, PANNSep, STSEDSep
 
 TUNING = Path(__file__).parents[1] / "conf" / "tuning"
@@ -107,6 +107,11 @@ SMALL = {
     "c_plain": {"extractor_conf.query_spectrum": None},
     "cls_sep": {**JOINT, "best_model_criterion": SMALL_JOINT_CRITERIA},
     "a": {**SMALL_UNET, **FROZEN},
+    "a_plain": {
+        **SMALL_UNET,
+        **FROZEN,
+        "extractor_conf.query_spectrum": None,
+    },
     "b": SMALL_UNET,
     "d": FROZEN,
     "e": NO_START,

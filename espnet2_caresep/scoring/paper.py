@@ -74,6 +74,7 @@ ROWS = [
         paper=_paper(13.84, 96.1, 17.38),
     ),
     Row(("c_plain",), "CaRE-SEP, its query without the spectrum", 1),
+    Row(("a_plain",), "ST-SED-SEP, its query without the spectrum", 1),
     Row(_UNET, "ST-SED-SEP", 2, "A", "✗ ✓ ✗", _A),
     Row(
         ("b", "train_ablation_b"),

@@ -43,7 +43,7 @@ shared=()
 case ${scale} in
     debsounds_cpu)
         recipe=debsounds
-        known='cls pann_sep_probabilities pann_sep_embedding c c_plain cls_sep a b d e f g'
+        known='cls pann_sep_probabilities pann_sep_embedding c c_plain a_plain cls_sep a b d e f g'
         config_of() { echo "${tuning}/debsounds_cpu/$1.yaml"; }
         options=(--ngpu 0 --train_threads 1 --nj 1)
         ;;
