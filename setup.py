@@ -35,6 +35,9 @@ setup(
         # not named here because it requires pyaudio, and that a C compiler and headers
         # of PortAudio, only to play sounds live; setup_env.sh installs it without.
         "recipe": ["av>=12"],
+        # The web page of caresep demo
+        "demo": ["gradio>=6,<7"],
+        "demo-test": ["selenium>=4.20"],
         "test": ["hypothesis>=6.100", "pytest>=8", "timm>=1.0"],
         "dev": ["black>=24.10", "isort>=5.13", "ruff>=0.6"],
     },
