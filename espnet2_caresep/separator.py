@@ -27,7 +27,8 @@ class QueryBoundSeparator(AbsSeparator):
         input_dim: Given by ESPnet; not used.
         system: Name of the network in :data:`SYSTEMS`.
         overlap: Share of a segment that is cross-faded with the next where a mixture
-            is longer than one segment.
+            is longer than one segment. ``CaRESeparator`` overlaps by more, which a
+            training cannot afford: the network would run three times as often.
         train_norms: Whether BatchNorm follows the joint training's small batches; if
             not, it stays as the model was trained.
         network_conf: Arguments of the network.
