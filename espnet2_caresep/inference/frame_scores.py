@@ -1,7 +1,7 @@
 """What sounds when: tags over time for audio of any length.
 
 The tagging head gives one vector of class logits per token frame (32 STFT frames,
-0.32 s at 32 kHz) of a segment. Longer audio is cut into segments that overlap by half;
+0.32 s at a hop of 320 and 32 kHz) of a segment. Longer audio is cut into segments that overlap by half;
 where they overlap, logits are averaged, and frames in the middle of a segment, which
 the network sees with context on both sides, weigh more than those at its ends.
 """
@@ -99,7 +99,8 @@ def score_frames(
         rise = np.minimum(order, order[::-1]) + 1
         logits[frames] += rise * _logit(tags.frames)
         weights[frames] += rise
-        clip = np.maximum(clip, tags.probabilities)
+        if heard[frames].any():
+            clip = np.maximum(clip, tags.probabilities)
     logits /= np.maximum(weights, 1)
     frames = np.where(heard[:, None], _sigmoid(logits), 0)
     labels = separator.labels or [f"class {i}" for i in range(frames.shape[1])]
