@@ -18,6 +18,7 @@ from pathlib import Path
 from espnet2_caresep.data.command import run_command
 from espnet2_caresep.data.files import read_table
 
+BANDS, RATE = 64, 32000  # of the default recipe
 WINDOWS = ["1024/320", "2048/648", "3072/648", "4096/648"]
 HEADER = [
     "window/hop",
@@ -59,15 +60,19 @@ def run(args: argparse.Namespace) -> None:
     import numpy as np
     import torch
 
+    from espnet2_caresep.network.query import QuerySpectrum
     from espnet2_caresep.network.stft import STFT
     from espnet2_caresep.scoring.markdown import table
 
     torch.set_num_threads(args.num_threads)
-    transforms = {name: STFT(*_numbers(name)) for name in args.windows}
-    scores: dict[str, list[list[float]]] = {name: [] for name in transforms}
-    for mixture, target, own, other in _items(args.mix_dir):
-        for name, stft in transforms.items():
-            scores[name].append(_score(stft, mixture, target, own, other))
+    windows = {}
+    for name in args.windows:
+        stft = STFT(*_numbers(name))
+        windows[name] = stft, QuerySpectrum(stft.num_bins, BANDS, RATE).eval()
+    scores: dict[str, list[list[float]]] = {name: [] for name in windows}
+    for item in _items(args.mix_dir):
+        for name, window in windows.items():
+            scores[name].append(_score(*window, *item))
     rows = [
         [name, *(f"{mean:.2f}" for mean in np.mean(values, 0))]
         for name, values in scores.items()
@@ -103,27 +108,26 @@ def _items(folder: Path):
             yield [torch.from_numpy(read_audio(path).samples[0]) for path in paths]
 
 
-def _score(stft, mixture, target, own, other) -> list[float]:
+def _score(stft, prior, mixture, target, own, other) -> list[float]:
     from espnet2_caresep.scoring import baselines
     from espnet2_caresep.scoring.metrics import sdr
 
     estimates = [
         baselines.static_mask(mixture, own, stft),
         baselines.static_mask(mixture, other, stft),
-        _with_activations(mixture, own, stft),
-        _with_activations(mixture, other, stft),
+        _with_activations(mixture, own, stft, prior),
+        _with_activations(mixture, other, stft, prior),
         baselines.ideal_ratio_mask(mixture, target, stft),
     ]
     return [float(sdr(target, estimate)) for estimate in estimates]
 
 
-def _with_activations(mixture, query, stft):
+def _with_activations(mixture, query, stft, prior):
     """The untrained prior of the network (:class:`QuerySpectrum`) as the mask."""
     import torch
 
-    from espnet2_caresep.network.query import QuerySpectrum, mean_log_power
+    from espnet2_caresep.network.query import mean_log_power
 
-    prior = QuerySpectrum(stft.num_bins, 64, 32000).eval()
     spectrum = stft(mixture[None])
     frames = torch.tensor([spectrum.shape[1]])
     powers = []
