@@ -1,5 +1,5 @@
-"""What training changes of the sounds that it mixes, so that a clip is never heard twice
-in the same way: speed, timbre, levels. The filters are those of soxr and torchaudio."""
+"""What training changes of the sounds that it mixes, so that a clip is never heard
+twice in the same way: speed, timbre, levels. The filters are those of soxr and torchaudio."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
 """What sounds when: tags over time for audio of any length.
 
 The tagging head gives one vector of class logits per token frame (32 STFT frames,
-0.32 s at a hop of 320 and 32 kHz) of a segment. Longer audio is cut into segments that overlap by half;
-where they overlap, logits are averaged, and frames in the middle of a segment, which
-the network sees with context on both sides, weigh more than those at its ends.
+0.32 s at a hop of 320 and 32 kHz) of a segment. Longer audio is cut into segments that
+overlap by half; where they overlap, logits are averaged, and frames in the middle of a
+segment, which the network sees with context on both sides, weigh more than those at its
+ends.
 """
 
 from __future__ import annotations
