@@ -1,5 +1,6 @@
 """What training changes of the sounds that it mixes, so that a clip is never heard
-twice in the same way: speed, timbre, levels. The filters are those of soxr and torchaudio."""
+twice in the same way: speed, timbre, levels. The filters are soxr's and torchaudio's.
+"""
 
 from __future__ import annotations
 
