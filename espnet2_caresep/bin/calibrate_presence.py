@@ -2,11 +2,11 @@
 
 A query is present in a mixture if the mixture holds its sound: the own clip and another
 clip of the class of each source. It is absent if none of the mixture's labels is its
-own: a source of another pair, drawn at random. A logistic regression on the share of
-energy that was separated (``inference/presence.py``) gives ``midpoint_db`` and
-``width_db``; present and absent queries weigh the same. Writes presence.json: the rule,
-and how well it tells present from absent (area under the ROC curve, shares of right
-answers), for own and other clips apart.
+own: a source of another pair, drawn at random. A logistic regression on the signs of
+presence (``inference/listening_rule.py``) gives the model's rule; present and absent queries
+weigh the same, and a sign that speaks against presence is left out. Writes
+presence.json: the rule, and how well it tells present from absent (area under the ROC
+curve, shares of right answers), for own and other clips apart.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from espnet2_caresep.data.command import run_command
 from espnet2_caresep.data.files import read_table, write_whole
+from espnet2_caresep.inference.listening_rule import ListeningRule, Signs
 from espnet2_caresep.progress import progress
 
 KINDS = ("own", "other", "absent")
@@ -62,14 +64,20 @@ def run(args: argparse.Namespace) -> None:
 
     torch.set_num_threads(args.num_threads)
     separator = CaRESeparator.from_pretrained(args.model, "cpu")
-    valid = shares(separator, Path(args.valid_dir), args.seed)
+    # Whatever rule it has: all signs are wanted
+    separator.presence_rule = ListeningRule()
+    valid = find_signs(separator, Path(args.valid_dir), args.seed)
     rule = fit(valid)
-    test = shares(separator, Path(args.test_dir), args.seed)
-    report = {"presence": rule, "valid": judge(valid, rule), "test": judge(test, rule)}
+    test = find_signs(separator, Path(args.test_dir), args.seed)
+    report = {
+        "presence": rule,
+        "valid": rule and judge(valid, rule),
+        "test": rule and judge(test, rule),
+    }
     with write_whole(Path(args.output)) as part:
         part.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     if rule is None:
-        print("present and absent sounds take equal shares: the default rule stays")
+        print("nothing tells present from absent sounds: the default rule stays")
     elif args.config:
         config = yaml.safe_load(Path(args.config).read_text(encoding="utf-8"))
         config["presence"] = rule
@@ -78,11 +86,11 @@ def run(args: argparse.Namespace) -> None:
     print(json.dumps(report))
 
 
-def shares(separator, folder: Path, seed: int) -> dict[str, list[float]]:
-    """Share of energy in dB that each query takes out of its mixture.
+def find_signs(separator, folder: Path, seed: int) -> dict[str, list[Signs | None]]:
+    """What speaks for each query in its mixture.
 
     Args:
-        separator: The model.
+        separator: The model, with a rule that listens.
         folder: Fixed mixtures of stage 3.
         seed: Of the draw of absent queries.
 
@@ -100,7 +108,7 @@ def shares(separator, folder: Path, seed: int) -> dict[str, list[float]]:
         clips["other"].append(read_table(folder / f"other_spk{n}.scp"))
     draw = random.Random(seed)
     query = functools.cache(separator.query)  # absent ones come again where they belong
-    out: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    out: dict[str, list[Signs | None]] = {kind: [] for kind in KINDS}
     for uid in progress(list(mixtures), f"queries of {folder.name}"):
         heard = {name for table in labels for name in table[uid].split()}
         strangers = [
@@ -117,62 +125,74 @@ def shares(separator, folder: Path, seed: int) -> dict[str, list[float]]:
             kinds += [kind, kind, "absent"]
             queries += [query(table[uid]) for table in tables]
             queries.append(query(tables[n][other]))
-        for kind, share in zip(kinds, _shares(separator, mixtures[uid], queries)):
-            out[kind].append(share)
+        for kind, signs in zip(kinds, _signs(separator, mixtures[uid], queries)):
+            out[kind].append(signs)
     return out
 
 
-def _shares(separator, mixture: str, queries: list) -> list[float]:
-    import numpy as np
-
+def _signs(separator, mixture: str, queries: list) -> list[Signs | None]:
     from espnet2_caresep.inference.audio import read_audio
-    from espnet2_caresep.inference.presence import PresenceMeter
+    from espnet2_caresep.inference.stream import separate_whole
 
     heard = read_audio(mixture)
-    named = dict(enumerate(queries))
-    found = separator.separate_all(heard.samples, named, heard.sample_rate)
-    meter = PresenceMeter(heard.sample_rate, len(queries))
-    meter.update(heard.samples, np.stack(list(found.stems.values())))
-    # Nothing at all: further down than any sound gets
-    return [max(share, -100.0) for share in meter.shares_db()]
+    stream = separator.open_stream(queries, heard.sample_rate, heard.channels)
+    separate_whole(stream, heard.blocks())
+    return stream.judge.signs()
 
 
-def fit(taken: dict[str, list[float]]) -> dict[str, float] | None:
+def fit(found: dict[str, list[Signs | None]]) -> dict[str, float] | None:
     """The rule of presence that tells present from absent best.
 
-    None if what is present takes no larger a share than what is absent.
+    None if no sign speaks for presence.
     """
-    import numpy as np
     from sklearn.linear_model import LogisticRegression
 
-    present = [*taken["own"], *taken["other"]]
-    x = np.array([*present, *taken["absent"]])[:, None]
-    y = np.array([1] * len(present) + [0] * len(taken["absent"]))
-    model = LogisticRegression(C=np.inf, class_weight="balanced").fit(x, y)
-    slope, offset = float(model.coef_[0, 0]), float(model.intercept_[0])
-    if slope <= 0:
+    # A silent target is judged absent by any rule
+    rows = [(signs, kind) for kind in KINDS for signs in found[kind] if signs]
+    x = np.array([signs for signs, _ in rows])
+    y = np.array([kind != "absent" for _, kind in rows])
+    scale = x.std(0)
+    # The usual unit penalty: few mixtures may be told apart without a mistake
+    model = LogisticRegression(class_weight="balanced")
+    used = [i for i, spread in enumerate(scale) if spread > 1e-9]
+    weights = np.zeros(len(scale))
+    while used:
+        model.fit(x[:, used] / scale[used], y)
+        found_weights = model.coef_[0] / scale[used]
+        if (found_weights > 0).all():
+            weights[used] = found_weights
+            break
+        used.pop(int(model.coef_[0].argmin()))
+    if not used:
         return None
-    rule = {"midpoint_db": -offset / slope, "width_db": 1 / slope, "threshold": 0.5}
-    return {name: round(value, 3) for name, value in rule.items()}
+    names = [f"{sign}_weight" for sign in Signs._fields]
+    rule = {"bias": model.intercept_[0], **dict(zip(names, weights)), "threshold": 0.5}
+    return {name: round(float(value), 3) for name, value in rule.items()}
 
 
 def judge(
-    taken: dict[str, list[float]], rule: dict[str, float] | None
+    found: dict[str, list[Signs | None]], rule: dict[str, float]
 ) -> dict[str, float]:
-    """How well a rule tells present from absent: areas under ROC curves, right answers."""
+    """How well a rule tells present from absent: areas under ROC curves, right answers.
+
+    With it the median share that queries of each kind take, in dB.
+    """
     from sklearn.metrics import roc_auc_score
 
-    from espnet2_caresep.inference.presence import PresenceRule
-
-    absent = taken["absent"]
-    out = {"queries": sum(map(len, taken.values()))}
+    presence = ListeningRule(**rule)
+    scores = {kind: [*map(presence.score, signs)] for kind, signs in found.items()}
+    absent = scores["absent"]
+    out = {"queries": sum(map(len, scores.values()))}
     for kind in ("own", "other"):
-        truth = [1] * len(taken[kind]) + [0] * len(absent)
-        out[f"roc_auc_{kind}"] = float(roc_auc_score(truth, [*taken[kind], *absent]))
-    presence = PresenceRule(**rule or {})
-    for kind, values in taken.items():
-        found = [presence.is_present(presence.score(value)) for value in values]
-        out[f"judged_present_{kind}"] = sum(found) / len(found)
+        truth = [1] * len(scores[kind]) + [0] * len(absent)
+        out[f"roc_auc_{kind}"] = float(roc_auc_score(truth, [*scores[kind], *absent]))
+    for kind, values in scores.items():
+        out[f"judged_present_{kind}"] = float(
+            np.mean([*map(presence.is_present, values)])
+        )
+    for kind, signs in found.items():
+        share = np.median([one.share if one else 0.0 for one in signs])
+        out[f"median_share_db_{kind}"] = float(10 * np.log10(max(share, 1e-10)))
     return {name: round(value, 4) for name, value in out.items()}
 
 

@@ -154,19 +154,17 @@ def _embed(
     start: float = 0.0,
     end: float | None = None,
 ) -> Query:
-    import numpy as np
-
     from espnet2_caresep.inference.bank import load_bank
-    from espnet2_caresep.inference.results import Query
+    from espnet2_caresep.inference.results import mean_query
 
     if spec.label is not None:
-        return Query(_of_class(separator, spec.label))
-    vectors = [separator.embed(clip, start=start, end=end) for clip in spec.clips]
-    vectors += [load_bank(b, separator.fingerprint).embedding for b in spec.banks]
-    return Query(np.mean(vectors, axis=0, dtype=np.float32))
+        return _of_class(separator, spec.label)
+    queries = [separator.query(clip, start=start, end=end) for clip in spec.clips]
+    queries += [load_bank(b, separator.fingerprint).query for b in spec.banks]
+    return mean_query(queries)
 
 
-def _of_class(separator: CaRESeparator, label: str):
+def _of_class(separator: CaRESeparator, label: str) -> Query:
     known = separator.class_queries
     if not known:
         raise ValueError(

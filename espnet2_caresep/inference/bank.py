@@ -3,6 +3,7 @@
 A bank is a safetensors file (numbers and text, nothing that runs) with the tensors
 
 - ``embeddings`` (clips, query_dim) float32, one row per clip,
+- ``tags`` (clips, classes) float32, their class logits,
 - ``mean`` (query_dim,) float32, the query that the bank stands for,
 - ``dispersion`` () float32, see :attr:`Bank.dispersion`,
 
@@ -22,8 +23,10 @@ from pathlib import Path
 import numpy as np
 
 from espnet2_caresep.data.files import write_whole
+from espnet2_caresep.inference.results import Query
 
-FORMAT = "caresep-bank-1"
+FORMAT = "caresep-bank-2"
+EARLIER = "caresep-bank-1"  # had no tags
 SUFFIX = ".safetensors"
 FILE_LIMIT = 256 * 2**20  # bytes; a thousand clips of the 2048-d model have 10 MB
 NAME = re.compile(r"\w[\w.+ -]{0,63}")
@@ -58,6 +61,7 @@ class Bank:
         name: Name of the bank.
         fingerprint: Fingerprint of the model.
         embeddings: (clips, query_dim) float32, finite, at least one row.
+        tags: (clips, classes) float32, finite.
         sources: One per row.
         pooled: Leading features that distances are computed from: a query's spectrum,
             which some models append, tells recordings apart more than sounds.
@@ -66,13 +70,15 @@ class Bank:
     name: str
     fingerprint: str
     embeddings: np.ndarray
+    tags: np.ndarray
     sources: tuple[Source, ...]
     pooled: int
 
     @property
-    def embedding(self) -> np.ndarray:
-        """The query that the bank stands for: the clips' mean, (query_dim,) float32."""
-        return self.embeddings.mean(0, dtype=np.float64).astype(np.float32)
+    def query(self) -> Query:
+        """The query that the bank stands for: the clips' mean."""
+        means = (x.mean(0, dtype=np.float64) for x in (self.embeddings, self.tags))
+        return Query(*(mean.astype(np.float32) for mean in means))
 
     @property
     def dispersion(self) -> float:
@@ -142,7 +148,8 @@ def save_bank(path: str | Path, bank: Bank) -> None:
     path = Path(path)
     tensors = {
         "embeddings": np.ascontiguousarray(bank.embeddings, dtype=np.float32),
-        "mean": bank.embedding,
+        "tags": np.ascontiguousarray(bank.tags, dtype=np.float32),
+        "mean": bank.query.embedding,
         "dispersion": np.array(bank.dispersion, np.float32),
     }
     metadata = {
@@ -176,14 +183,19 @@ def read_bank(name_or_path: str | Path) -> Bank:
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
+            if metadata.get("format") == EARLIER:
+                raise BankError(
+                    f"{path}: was made by an earlier version; make it again"
+                )
             if metadata.get("format") != FORMAT:
                 raise BankError(f"{path}: is not a query bank")
-            embeddings = file.get_tensor("embeddings")
+            embeddings, tags = map(file.get_tensor, ("embeddings", "tags"))
         sources = tuple(_source(entry) for entry in json.loads(metadata["sources"]))
         bank = Bank(
             metadata["name"],
             metadata["fingerprint"],
             embeddings,
+            tags,
             sources,
             int(metadata["pooled"]),
         )
@@ -194,10 +206,12 @@ def read_bank(name_or_path: str | Path) -> Bank:
     shape = embeddings.shape
     if (
         embeddings.dtype != np.float32
-        or len(shape) != 2
-        or shape[0] != len(sources)
+        or tags.dtype != np.float32
+        or not len(shape) == tags.ndim == 2
+        or not shape[0] == len(tags) == len(sources)
         or not 1 <= bank.pooled <= shape[1]
         or not np.isfinite(embeddings).all()
+        or not np.isfinite(tags).all()
         or not sources
         or not (bank.name + bank.fingerprint).isprintable()
     ):
@@ -213,7 +227,7 @@ def load_bank(name_or_path: str | Path, fingerprint: str) -> Bank:
         fingerprint: The model's fingerprint, ``CaRESeparator.fingerprint``.
 
     Returns:
-        The bank; ``bank.embedding`` is the query.
+        The bank; ``bank.query`` is what to search for.
 
     Raises:
         BankError: If there is none, it is damaged, or another model made it.

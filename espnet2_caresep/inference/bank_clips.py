@@ -10,17 +10,18 @@ import numpy as np
 
 from espnet2_caresep.inference.audio import read_audio
 from espnet2_caresep.inference.bank import Bank, Source
+from espnet2_caresep.inference.results import Query
 
 
-def embed_clip(separator, path: str | Path) -> tuple[np.ndarray, Source]:
-    """Embeds a clip for a bank.
+def embed_clip(separator, path: str | Path) -> tuple[Query, Source]:
+    """Embeds and tags a clip for a bank.
 
     Args:
         separator: A :class:`~espnet2_caresep.inference.CaRESeparator`.
         path: Audio file.
 
     Returns:
-        (query_dim,) float32 and where it came from.
+        What the model hears in it, and where it came from.
 
     Raises:
         ValueError: If the clip cannot be a query.
@@ -28,14 +29,13 @@ def embed_clip(separator, path: str | Path) -> tuple[np.ndarray, Source]:
     clip = read_audio(path)
     seconds = clip.samples.shape[-1] / clip.sample_rate
     digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    embedding = separator.embed(clip)
-    return embedding, Source(Path(path).name, digest, round(seconds, 3))
+    return separator.query(clip), Source(Path(path).name, digest, round(seconds, 3))
 
 
 def extend_bank(
     name: str,
     separator,
-    clips: Sequence[tuple[np.ndarray, Source]],
+    clips: Sequence[tuple[Query, Source]],
     bank: Bank | None = None,
 ) -> Bank:
     """Puts embedded clips into a bank.
@@ -46,10 +46,13 @@ def extend_bank(
         clips: From :func:`embed_clip`, at least one.
         bank: A bank of the same model to add to; by default a new one.
     """
-    embeddings, sources = zip(*clips)
+    queries, sources = zip(*clips)
+    embeddings = np.stack([query.embedding for query in queries])
+    tags = np.stack([query.tags for query in queries])
     if bank is not None:
-        embeddings = (*bank.embeddings, *embeddings)
+        embeddings = np.concatenate([bank.embeddings, embeddings])
+        tags = np.concatenate([bank.tags, tags])
         sources = (*bank.sources, *sources)
     network = separator.network
     pooled = getattr(network, "pooled_dim", network.query_dim)
-    return Bank(name, separator.fingerprint, np.stack(embeddings), sources, pooled)
+    return Bank(name, separator.fingerprint, embeddings, tags, sources, pooled)

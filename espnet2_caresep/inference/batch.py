@@ -43,13 +43,13 @@ def separate_batch(
             whole = separate_whole(stream, item.blocks())
         else:
             whole = stream.split(item.samples, target)
-        (share,) = stream.meter.shares_db()
+        (presence,) = stream.judge.scores()
         results.append(
             Separation(
                 whole.stems[0].reshape(shape),
                 whole.residual.reshape(shape),
                 item.sample_rate,
-                separator.presence_rule.score(share),
+                presence,
             )
         )
     return results

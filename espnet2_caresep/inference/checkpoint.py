@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from espnet2_caresep.config import check_keys
+from espnet2_caresep.inference.listening_rule import ListeningRule
 from espnet2_caresep.inference.network_config import build_network, size_in_bytes
 from espnet2_caresep.inference.package import (
     ModelError,
@@ -27,9 +28,11 @@ from espnet2_caresep.inference.package import (
     open_package,
 )
 from espnet2_caresep.inference.presence import PresenceRule
+from espnet2_caresep.inference.results import Query
 from espnet2_caresep.inference.zoo import fetch_model
 from espnet2_caresep.network.base import QuerySeparator
 
+SURE = np.float32(10)  # logit of what is certain
 PREFIX = "extractor.network."  # where ESPnetCaRESepModel keeps the network
 
 
@@ -43,16 +46,17 @@ class Checkpoint:
         fingerprint: First 16 hexadecimal digits of the weights' SHA-256.
         name: Where it came from.
         presence_rule: How the presence of a sound is scored.
-        class_queries: Label -> (query_dim,) float32, the mean embedding of the class's
-            training clips; empty if the model brings none, or those of other weights.
+        class_queries: Label -> query: the mean embedding of the class's training
+            clips, tagged with that class alone; empty if the model brings none, or
+            those of other weights.
     """
 
     network: QuerySeparator
     labels: list[str] | None
     fingerprint: str
     name: str
-    presence_rule: PresenceRule
-    class_queries: Mapping[str, np.ndarray]
+    presence_rule: PresenceRule | ListeningRule
+    class_queries: Mapping[str, Query]
 
 
 def load_checkpoint(source: str | Path) -> Checkpoint:
@@ -100,7 +104,7 @@ def _build(package: Package) -> Checkpoint:
         fingerprint,
         name,
         _presence_rule(config, name),
-        _class_queries(package.class_queries, fingerprint, dim, name),
+        _class_queries(package.class_queries, fingerprint, dim, labels or [], name),
     )
 
 
@@ -115,18 +119,20 @@ def _labels(config: dict, count: int, name: str) -> list[str] | None:
     return labels
 
 
-def _presence_rule(config: dict, name: str) -> PresenceRule:
+def _presence_rule(config: dict, name: str) -> PresenceRule | ListeningRule:
     conf = config.get("presence") or {}
+    by_share = isinstance(conf, dict) and conf.keys() <= vars(PresenceRule()).keys()
+    kind = PresenceRule if by_share else ListeningRule
     try:
-        check_keys("presence", conf, PresenceRule)
-        return PresenceRule(**conf)
+        check_keys("presence", conf, kind)
+        return kind(**conf)
     except ValueError as error:
         raise ModelError(f"{name}: {error}") from error
 
 
 def _class_queries(
-    content: bytes | None, fingerprint: str, dim: int, name: str
-) -> dict[str, np.ndarray]:
+    content: bytes | None, fingerprint: str, dim: int, labels: list[str], name: str
+) -> dict[str, Query]:
     """What ``espnet2_caresep.bin.class_queries`` wrote; none if of other weights."""
     if content is None:
         return {}
@@ -144,7 +150,12 @@ def _class_queries(
         fits = query.dtype == np.float32 and query.shape == (dim,)
         if not fits or not np.isfinite(query).all():
             raise ModelError(f"{name}: its class queries are damaged")
-    return queries
+    tags = np.where(np.eye(len(labels), dtype=bool), SURE, -SURE)
+    return {
+        label: Query(queries[label], row)
+        for label, row in zip(labels, tags)
+        if label in queries
+    }
 
 
 def _load_state(weights: bytes, name: str, expected: int) -> object:

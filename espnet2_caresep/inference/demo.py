@@ -9,7 +9,6 @@ import numpy as np
 
 from espnet2_caresep.inference.audio import Audio, read_audio, write_audio
 from espnet2_caresep.inference.audio_reader import AudioError, AudioReader
-from espnet2_caresep.inference.results import Query
 from espnet2_caresep.pictures import draw_separation
 
 LONGEST = 600  # seconds: a separation is in memory, and a browser plays it whole
@@ -99,8 +98,7 @@ def separate_into(
     example = audio.mono() if clip is None else read_audio(clip).mono()
     if clip is None:
         example = _part(example, start, end)
-    query = Query(separator.embed(example))
-    found = separator.separate(audio, query)
+    found = separator.separate(audio, separator.query(example))
     paths = [
         Path(folder) / f"{Path(mixture).stem}_{name}.wav"
         for name in ("target", "residual")

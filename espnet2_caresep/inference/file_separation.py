@@ -63,9 +63,8 @@ def separate_file(
     folder = next(iter(plan.stems.values())).parent
     with open_scratch(folder, plan.residual is not None) as scratch:
         _separate(stream, reader, scratch, progress)
-        rule = separator.presence_rule
-        scores = [rule.score(share) for share in stream.meter.shares_db()]
-        present = [rule.is_present(score) for score in scores]
+        scores = stream.judge.scores()
+        present = [separator.presence_rule.is_present(score) for score in scores]
         keep = [there or not options.require_presence for there in present]
         gain = _gain(scratch, keep, options, plan)
         _write(scratch, plan, reader, options, keep, gain, separator.fingerprint)

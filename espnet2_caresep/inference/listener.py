@@ -8,7 +8,7 @@ import torch
 from espnet2_caresep.inference import listening
 from espnet2_caresep.inference.audio import open_audio
 from espnet2_caresep.inference.audio_reader import AudioError
-from espnet2_caresep.inference.results import Query, Tags
+from espnet2_caresep.inference.results import Query, Tags, mean_query
 from espnet2_caresep.network.base import QuerySeparator
 
 
@@ -33,7 +33,6 @@ class Listener:
         """The network's rate in Hz."""
         return self.network.sample_rate
 
-    @torch.inference_mode()
     def embed(
         self,
         audio,
@@ -55,17 +54,24 @@ class Listener:
         Raises:
             ValueError: As :meth:`separate` for a query.
         """
-        clip = open_audio(audio, sample_rate, "query")
-        vector = listening.embed(self.network, clip, self.device, start, end)
-        return vector.cpu().numpy()
+        return self.query(audio, sample_rate, start, end).embedding
 
-    def query(self, examples, sample_rate: int | None = None) -> Query:
-        """Embeds one example of a sound, or several and takes the mean.
+    @torch.inference_mode()
+    def query(
+        self,
+        examples,
+        sample_rate: int | None = None,
+        start: float = 0.0,
+        end: float | None = None,
+    ) -> Query:
+        """Embeds and tags one example of a sound, or several and takes the mean.
 
         Args:
             examples: Path, array or tensor; a list or tuple of those; or a
                 :class:`Query`, which is returned.
             sample_rate: Rate of arrays in Hz.
+            start: Seconds at which each example begins in its clip.
+            end: Seconds at which it ends; by default the clip's end.
 
         Raises:
             ValueError: As :meth:`separate` for a query, or if the list is empty.
@@ -76,8 +82,16 @@ class Listener:
             examples = [examples]
         if not examples:
             raise AudioError("query: there is no example")
-        vectors = [self.embed(example, sample_rate) for example in examples]
-        return Query(np.mean(vectors, axis=0, dtype=np.float32))
+        return mean_query(
+            listening.embed(
+                self.network,
+                open_audio(example, sample_rate, "query"),
+                self.device,
+                start,
+                end,
+            )
+            for example in examples
+        )
 
     @torch.inference_mode()
     def tag(self, audio, sample_rate: int | None = None) -> Tags:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from espnet2_caresep.inference.audio import SILENCE_POWER, Audio
 from espnet2_caresep.inference.audio_reader import AudioError, AudioReader
-from espnet2_caresep.inference.resampling import Resampler
-from espnet2_caresep.inference.results import Tags
+from espnet2_caresep.inference.resampling import Resampler, resample
+from espnet2_caresep.inference.results import Query, Tags
 from espnet2_caresep.network.base import AnchorEncoder
 from espnet2_caresep.network.swin_unet import TOKEN_FRAMES
 
@@ -22,11 +21,11 @@ def embed(
     device: torch.device,
     start: float = 0.0,
     end: float | None = None,
-) -> Tensor:
-    """Embedding of a clip, downmixed to mono, (query_dim,) float32.
+) -> Query:
+    """Embedding and class logits of a clip, downmixed to mono.
 
-    A clip longer than a segment is cut into segments whose embeddings are averaged,
-    each weighted by its length; segments below -100 dB are left out.
+    A clip longer than a segment is cut into segments of which both are averaged, each
+    weighted by its length; segments below -100 dB are left out.
 
     Args:
         network: In evaluation mode.
@@ -45,22 +44,57 @@ def embed(
         raise AudioError(
             f"{source.name}: {start:g} to {end:g} s lie outside its {seconds:.2f} s"
         )
-    total, weight = torch.zeros(network.query_dim, device=device), 0
+    vector, tags, weight = 0, 0, 0
     first, last = (round(second * source.sample_rate) for second in (start, end))
     for part in _segments(network, source, network.segment_samples, first, last):
         if np.mean(np.square(part, dtype=np.float64)) >= SILENCE_POWER:
             audio = torch.from_numpy(part).to(device)
-            total += part.shape[1] * network.embed(audio)[0].float()
+            anchor = network.encode_anchor(audio)
+            vector = vector + part.shape[1] * anchor.query[0].float()
+            tags = tags + part.shape[1] * anchor.clip_logits[0].float()
             weight += part.shape[1]
     if not weight:
         raise AudioError(f"{source.name}: the query is silent")
-    vector = total / weight
-    if not vector.isfinite().all():
+    found = Query((vector / weight).cpu().numpy(), (tags / weight).cpu().numpy())
+    if not np.isfinite(found.embedding).all():
         raise AudioError(
             f"{source.name}: its embedding is not finite; are its samples far beyond "
             "+-1, or the weights damaged?"
         )
-    return vector
+    return found
+
+
+def hear(
+    network: AnchorEncoder,
+    pieces: Sequence[np.ndarray],
+    sample_rate: int,
+    device: torch.device,
+    batch_size: int,
+) -> np.ndarray:
+    """Class logits of pieces of audio that are already known to be usable.
+
+    Args:
+        network: In evaluation mode.
+        pieces: At least one, (samples,) float32, of a segment at most.
+        sample_rate: Their rate in Hz.
+        device: The network's.
+        batch_size: Pieces that the network treats at once.
+
+    Returns:
+        (pieces, classes) float32.
+    """
+    longest, found = network.segment_samples, []
+    inside = [
+        resample(piece[None], sample_rate, network.sample_rate)[0, :longest]
+        for piece in pieces
+    ]
+    for start in range(0, len(inside), batch_size):
+        part = [torch.from_numpy(piece) for piece in inside[start : start + batch_size]]
+        lengths = torch.tensor([len(piece) for piece in part])
+        audio = torch.nn.utils.rnn.pad_sequence(part, batch_first=True)
+        logits, _ = network.tag(audio.to(device), lengths)
+        found.append(logits.float().cpu().numpy())
+    return np.concatenate(found)
 
 
 def tag(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +14,17 @@ class Query:
 
     Attributes:
         embedding: (query_dim,) float32, of the model that made it.
+        tags: (classes,) float32, the logits of its classes; several clips' mean.
     """
 
     embedding: np.ndarray
+    tags: np.ndarray
+
+
+def mean_query(queries: Iterable[Query]) -> Query:
+    """What several examples of a sound have in common; at least one."""
+    parts = zip(*((query.embedding, query.tags) for query in queries))
+    return Query(*(np.mean(part, axis=0, dtype=np.float32) for part in parts))
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,7 @@ def _separated(
             example = Audio(blocks[0], rate, mixture.name)
             if example.mono().is_silent():
                 continue  # a gap within the event
-            wanted = [Query(separator.embed(example))]
+            wanted = [separator.query(example)]
         else:
             blocks = mixture.blocks(first, last)
             wanted = [queries[i] for i in piece.events]
@@ -163,7 +163,7 @@ def _alone(
     if span.end - span.start < ALONE:
         span = event
     start = min(span.start, max(0.0, span.end - SHORTEST))
-    return Query(separator.embed(mixture, start=start, end=span.end))
+    return separator.query(mixture, start=start, end=span.end)
 
 
 def _window(

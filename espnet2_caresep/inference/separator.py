@@ -135,12 +135,11 @@ class CaRESeparator(Streamer):
         whole = separate_whole(stream, mixture.blocks())
         if shape is None:
             shape = array_shape(mixture.channels, whole.residual.shape[1])
-        scores = map(self.presence_rule.score, stream.meter.shares_db())
         return Stems(
             {name: stem.reshape(shape) for name, stem in zip(queries, whole.stems)},
             whole.residual.reshape(shape),
             mixture.sample_rate,
-            dict(zip(queries, scores)),
+            dict(zip(queries, stream.judge.scores())),
         )
 
     def separate_batch(

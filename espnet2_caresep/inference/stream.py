@@ -13,7 +13,7 @@ from espnet2_caresep.inference.audio import open_audio
 from espnet2_caresep.inference.audio_reader import AudioError
 from espnet2_caresep.inference.overlap_add import OverlapAdd
 from espnet2_caresep.inference.partition import split_exactly
-from espnet2_caresep.inference.presence import PresenceMeter
+from espnet2_caresep.inference.presence_judge import ListeningJudge, ShareJudge
 from espnet2_caresep.inference.resampling import Resampler, fit_length
 from espnet2_caresep.inference.results import Query, StreamBlock
 
@@ -83,11 +83,19 @@ class SeparationStream:
         sample_rate: Rate of the mixture in Hz.
         channels: Channels of the mixture; each is separated on its own.
         name: What to call the mixture in messages.
+        judge: Says of each query whether its sound was there.
     """
 
-    def __init__(self, inside: Inside, sample_rate: int, channels: int, name: str):
+    def __init__(
+        self,
+        inside: Inside,
+        sample_rate: int,
+        channels: int,
+        name: str,
+        judge: ShareJudge | ListeningJudge,
+    ):
         self.inside, self.channels, self.name = inside, channels, name
-        self.meter = PresenceMeter(sample_rate, inside.queries)
+        self.judge = judge
         rate = inside.sample_rate
         self._down = Resampler(sample_rate, rate, channels)
         self._up = Resampler(rate, sample_rate, channels * inside.queries)
@@ -135,7 +143,7 @@ class SeparationStream:
         return self.split(self._mixture.take(count), self._targets.take(count))
 
     def split(self, mixture: np.ndarray, targets: np.ndarray) -> Block:
-        """Makes stems and residual of a mixture and its targets, and meters them.
+        """Makes stems and residual of a mixture and its targets, and judges them.
 
         Args:
             mixture: (channels, n) float32.
@@ -151,7 +159,7 @@ class SeparationStream:
                 f"{self.name}: the output is not finite; are its samples far beyond "
                 "+-1, or the weights damaged?"
             )
-        self.meter.update(mixture, targets)
+        self.judge.update(mixture, targets)
         return Block(*split_exactly(mixture, targets))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,7 +12,10 @@ from torch import Tensor
 from espnet2_caresep.inference.checkpoint import Checkpoint
 from espnet2_caresep.inference.device import choose_device
 from espnet2_caresep.inference.listener import Listener
+from espnet2_caresep.inference.listening import hear
 from espnet2_caresep.inference.overlap_add import OVERLAP
+from espnet2_caresep.inference.presence import PresenceRule
+from espnet2_caresep.inference.presence_judge import ListeningJudge, ShareJudge
 from espnet2_caresep.inference.results import Query, StreamBlock
 from espnet2_caresep.inference.segments import separate_segments
 from espnet2_caresep.inference.stream import (
@@ -112,10 +116,12 @@ class Streamer(Listener):
             raise ValueError("at least one query is needed")
         together = [*queries, *unwanted]
         for query in together:
-            if query.embedding.shape != (self.network.query_dim,):
+            found = (query.embedding.shape, query.tags.shape)
+            if found != ((self.network.query_dim,), (self.network.num_classes,)):
                 raise ValueError(
-                    f"a query of this model has {self.network.query_dim} numbers, not "
-                    f"{'x'.join(map(str, query.embedding.shape))}"
+                    f"a query of this model has {self.network.query_dim} numbers and "
+                    f"{self.network.num_classes} tags, not "
+                    + " and ".join("x".join(map(str, shape)) for shape in found)
                 )
         vectors = torch.from_numpy(np.stack([query.embedding for query in together]))
         vectors = vectors.to(self.device)
@@ -140,4 +146,20 @@ class Streamer(Listener):
             self.network.n_fft,
             self.overlap,
         )
-        return SeparationStream(inside, sample_rate, channels, name)
+        judge = self._open_judge(queries, sample_rate)
+        return SeparationStream(inside, sample_rate, channels, name, judge)
+
+    def _open_judge(
+        self, queries: Sequence[Query], sample_rate: int
+    ) -> ShareJudge | ListeningJudge:
+        rule = self.presence_rule
+        if isinstance(rule, PresenceRule):
+            return ShareJudge(rule, len(queries), sample_rate)
+        segment = self.network.segment_samples * sample_rate // self.sample_rate
+        tags = np.stack([query.tags for query in queries])
+        hear = partial(self._hear, sample_rate)
+        return ListeningJudge(rule, tags, max(1, segment), hear)
+
+    @torch.inference_mode()
+    def _hear(self, sample_rate: int, pieces: Sequence[np.ndarray]) -> np.ndarray:
+        return hear(self.network, pieces, sample_rate, self.device, self.batch_size)

@@ -41,7 +41,7 @@ def test_from_clips_to_a_query(clips, tiny_zip, capsys):
     separator = CaRESeparator.from_pretrained(tiny_zip, "cpu")
     bank = load_bank("@bell", separator.fingerprint)
     expected = [separator.embed(clips / f"{i}.wav") for i in range(3)]
-    assert np.allclose(bank.embedding, np.mean(expected, 0), atol=1e-6)
+    assert np.allclose(bank.query.embedding, np.mean(expected, 0), atol=1e-6)
     assert [source.file for source in bank.sources] == ["0.wav", "1.wav", "2.wav"]
 
     assert main(["bank", "show", "bell", "--json"]) == 0

@@ -25,7 +25,8 @@ def _bank(embeddings, pooled=None, name="dog"):
     embeddings = np.asarray(embeddings, np.float32)
     sources = [Source(f"{i}.wav", f"{i:064x}", 1.5) for i in range(len(embeddings))]
     pooled = pooled or embeddings.shape[1]
-    return Bank(name, "0123456789abcdef", embeddings, tuple(sources), pooled)
+    tags = np.arange(3.0 * len(embeddings), dtype=np.float32).reshape(-1, 3)
+    return Bank(name, "0123456789abcdef", embeddings, tags, tuple(sources), pooled)
 
 
 @given(arrays(np.float32, (4, 6), elements=st.floats(-100, 100, width=32)))
@@ -36,7 +37,9 @@ def test_a_bank_comes_back_as_it_was(tmp_path_factory, embeddings):
     again = load_bank(path, bank.fingerprint)
     assert np.array_equal(again.embeddings, embeddings)
     assert again.sources == bank.sources and again.name == "dog"
-    assert np.allclose(again.embedding, embeddings.mean(0), atol=1e-4)
+    assert np.array_equal(again.tags, bank.tags)
+    assert np.allclose(again.query.embedding, embeddings.mean(0), atol=1e-4)
+    assert np.allclose(again.query.tags, bank.tags.mean(0))
     assert 0 <= again.dispersion <= 1 + 1e-9
 
 
@@ -76,15 +79,16 @@ def test_a_clip_is_embedded_with_its_hash(tiny_model, sound, tmp_path):
     separator = CaRESeparator.from_pretrained(tiny_model, "cpu")
     soundfile.write(tmp_path / "a.wav", sound(1)[0], 32000)
     soundfile.write(tmp_path / "b.wav", sound(1)[0], 32000)
-    embedding, source = embed_clip(separator, tmp_path / "a.wav")
-    assert np.array_equal(embedding, separator.embed(tmp_path / "a.wav"))
+    query, source = embed_clip(separator, tmp_path / "a.wav")
+    assert np.array_equal(query.embedding, separator.embed(tmp_path / "a.wav"))
     assert (source.file, source.seconds) == ("a.wav", 0.5)
     other = embed_clip(separator, tmp_path / "b.wav")
     assert source.sha256 == other[1].sha256
-    one = extend_bank("dog", separator, [(embedding, source)])
+    one = extend_bank("dog", separator, [(query, source)])
     two = extend_bank("dog", separator, [other], one)
     assert two.fingerprint == separator.fingerprint and len(two.sources) == 2
-    assert np.allclose(two.embedding, embedding)
+    assert np.allclose(two.query.embedding, query.embedding)
+    assert np.allclose(two.query.tags, query.tags)
 
 
 def test_what_has_no_embedding_is_no_example(tiny_model, sound, tmp_path):
@@ -125,6 +129,9 @@ def test_what_is_no_bank_is_refused(tmp_path):
         read_bank(path)
     path.write_bytes(b"not a bank")
     with pytest.raises(BankError, match="is damaged"):
+        read_bank(path)
+    path.write_bytes(whole.replace(b"caresep-bank-2", b"caresep-bank-1"))
+    with pytest.raises(BankError, match="by an earlier version; make it again"):
         read_bank(path)
     save_file({"embeddings": np.ones((1, 2), np.float32)}, path)
     with pytest.raises(BankError, match="is not a query bank"):

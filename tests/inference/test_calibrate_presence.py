@@ -2,7 +2,6 @@
 
 import json
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,17 +9,20 @@ import soundfile
 import yaml
 
 from espnet2_caresep.bin import calibrate_presence
-from espnet2_caresep.inference.presence import PresenceRule
+from espnet2_caresep.inference.listening_rule import ListeningRule, Signs
 from espnet2_caresep.inference.separator import CaRESeparator
+from espnet2_caresep.inference.stream import Block
 
 RATE = 8000
 SOUNDS = ("bell", "dog", "rain", "wind")
+PRESENT, ABSENT = (0.5, 0.9, -0.5), (0.01, 0.1, -2.0)
 
 
 class Stub:
     """Separates by name: a sound that is there takes half of the power, else 1 %.
 
-    Which mixture it is, the mean of its samples tells.
+    Which mixture it is, the mean of its samples tells. What it separates and what is
+    there it tags rightly. It is a stream of its own, and judges itself.
     """
 
     def __init__(self):
@@ -30,12 +32,21 @@ class Stub:
         self.embedded.append(path)
         return path.split("/")[-1].split("_")[0]
 
-    def separate_all(self, mix, queries, sample_rate):
-        assert sample_rate == RATE
-        heard = SOUNDS[:2] if mix.mean() > 0 else SOUNDS[2:]
-        shares = {n: 0.5 if name in heard else 0.01 for n, name in queries.items()}
-        stems = {n: mix * math.sqrt(share) for n, share in shares.items()}
-        return SimpleNamespace(stems=stems)
+    def open_stream(self, queries, sample_rate, channels):
+        assert (sample_rate, channels) == (RATE, 1)
+        assert isinstance(self.presence_rule, ListeningRule)
+        self.queries, self.judge = queries, self
+        return self
+
+    def push(self, block):
+        self.heard = SOUNDS[:2] if block.mean() > 0 else SOUNDS[2:]
+
+    def finish(self):
+        return Block(np.zeros((6, 1, 1)), np.zeros((1, 1)))
+
+    def signs(self):
+        there = [name in self.heard for name in self.queries]
+        return [Signs(*(PRESENT if x else ABSENT)) for x in there]
 
 
 @pytest.fixture
@@ -61,31 +72,61 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_shares_of_present_and_absent_queries(folder):
+def test_signs_of_present_and_absent_queries(folder):
     model = Stub()
-    taken = calibrate_presence.shares(model, folder, seed=0)
+    model.presence_rule = ListeningRule()
+    found = calibrate_presence.find_signs(model, folder, seed=0)
     assert sorted(set(model.embedded)) == sorted(model.embedded)  # each one once
-    assert taken["own"] == pytest.approx([10 * math.log10(0.5)] * 4, abs=1e-3)
-    assert taken["other"] == pytest.approx(taken["own"])
-    assert taken["absent"] == pytest.approx([-20.0] * 4, abs=1e-3)
+    assert found["own"] == found["other"] == [PRESENT] * 4
+    assert found["absent"] == [ABSENT] * 4
 
 
 def test_fit_finds_the_border_of_two_classes():
-    # Equal spreads of 4 dB about -3 and -15 dB: the posterior is a logistic function
-    # with its midpoint halfway and a width of variance / distance.
+    # Equal spreads of 0.4 about 0.9 and -0.3: the posterior is a logistic function with
+    # its midpoint halfway and a slope of distance / variance.
     rng = np.random.default_rng(0)
-    present, absent = rng.normal(-3, 4, 4000), rng.normal(-15, 4, 4000)
-    taken = {"own": [*present[:2000]], "other": [*present[2000:]], "absent": [*absent]}
-    rule = calibrate_presence.fit(taken)
-    assert rule["midpoint_db"] == pytest.approx(-9, abs=0.2)
-    assert rule["width_db"] == pytest.approx(16 / 12, abs=0.1)
-    assert PresenceRule(**rule).score(-9) == pytest.approx(0.5, abs=0.05)
-    report = calibrate_presence.judge(taken, rule)
+    present, absent = rng.normal(0.9, 0.4, 4000), rng.normal(-0.3, 0.4, 4000)
+    # The shares tell nothing, the tags of the mixture speak against presence.
+    found = {
+        "own": [Signs(0.1, x, -5.0) for x in present[:2000]],
+        "other": [Signs(0.1, x, -5.0) for x in present[2000:]],
+        "absent": [*[Signs(0.1, x, rng.normal(-4.5)) for x in absent], None],
+    }
+    rule = calibrate_presence.fit(found)
+    assert rule["share_weight"] == rule["mixture_weight"] == 0
+    assert rule["target_weight"] == pytest.approx(1.2 / 0.4**2, rel=0.1)
+    score = ListeningRule(**rule).score(Signs(0.1, 0.3, -5.0))
+    assert score == pytest.approx(0.5, abs=0.05)
+    report = calibrate_presence.judge(found, rule)
     # Normal distributions 3 standard deviations apart: area Phi(3 / sqrt 2)
     area = 0.5 * (1 + math.erf(3 / math.sqrt(2) / math.sqrt(2)))
     assert report["roc_auc_own"] == pytest.approx(area, abs=0.01)
     assert report["judged_present_own"] == pytest.approx(0.933, abs=0.02)
     assert report["judged_present_absent"] == pytest.approx(0.067, abs=0.02)
+    assert report["median_share_db_absent"] == -10 and report["queries"] == 8001
+
+
+def test_fit_weighs_three_signs():
+    """Normal signs of unit spread: the weights are the distances of the two means."""
+    rng = np.random.default_rng(0)
+    distance, spread = np.array([0.3, 0.4, 1.0]), np.array([0.2, 0.2, 2.0])
+
+    def draw(count, means):
+        return [Signs(*row) for row in means + spread * rng.normal(size=(count, 3))]
+
+    found = {
+        "own": draw(4000, -5 + distance),
+        "other": draw(4000, -5 + distance),
+        "absent": draw(8000, [-5, -5, -5]),
+    }
+    rule = calibrate_presence.fit(found)
+    share, target, mixture = distance / spread**2
+    assert rule["share_weight"] == pytest.approx(share, rel=0.1)
+    assert rule["target_weight"] == pytest.approx(target, rel=0.1)
+    assert rule["mixture_weight"] == pytest.approx(mixture, rel=0.2)
+    assert ListeningRule(**rule).score(Signs(*(-5 + distance / 2))) == pytest.approx(
+        0.5, abs=0.05
+    )
 
 
 def run(folder, monkeypatch, *options):
@@ -108,21 +149,24 @@ def test_the_model_gets_its_rule(folder, monkeypatch):
         "labels": ["bell"],
         "presence": report["presence"],
     }
-    assert -20 < report["presence"]["midpoint_db"] < -3
+    assert report["presence"]["target_weight"] > 0
+    assert report["presence"]["mixture_weight"] > 0
     assert report["test"]["roc_auc_other"] == 1
 
 
 def test_a_model_that_tells_nothing_apart_keeps_the_default_rule(
     folder, monkeypatch, capsys
 ):
-    monkeypatch.setattr(calibrate_presence, "_shares", lambda *a: [-10.0] * 6)
+    monkeypatch.setattr(
+        calibrate_presence, "_signs", lambda *a: [Signs(0.1, 0.0, -1.0)] * 6
+    )
     config = folder / "config.yaml"
     config.write_text("extractor: caresep\n")
     run(folder, monkeypatch, "--config", str(config))
     assert "the default rule stays" in capsys.readouterr().out
     assert config.read_text() == "extractor: caresep\n"
     report = json.loads((folder / "presence.json").read_text())
-    assert report["presence"] is None and report["test"]["roc_auc_own"] == 0.5
+    assert report["presence"] is None and report["test"] is None
 
 
 @pytest.mark.parametrize(

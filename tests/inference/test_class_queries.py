@@ -30,9 +30,13 @@ def test_means_of_the_classes(data, tiny_model, tmp_path, caplog):
     # rain has no clip, cat is no class of the model, the silent clip is skipped.
     assert sorted(separator.class_queries) == ["bell", "dog"]
     dog = np.mean(vectors[:2], axis=0)
-    assert np.allclose(separator.class_queries["dog"], dog, atol=1e-5)
+    assert np.allclose(separator.class_queries["dog"].embedding, dog, atol=1e-5)
     bell = np.mean(vectors[1:3], axis=0)
-    assert np.allclose(separator.class_queries["bell"], bell, atol=1e-5)
+    query = separator.class_queries["bell"]
+    assert np.allclose(query.embedding, bell, atol=1e-5)
+    # A class is sure to be itself.
+    assert query.tags.dtype == np.float32
+    assert [separator.labels[i] for i in np.flatnonzero(query.tags > 0)] == ["bell"]
     assert "skipped u4" in caplog.text
 
 

@@ -12,6 +12,7 @@ import yaml
 
 from espnet2_caresep.inference import checkpoint, package
 from espnet2_caresep.inference.checkpoint import load_checkpoint
+from espnet2_caresep.inference.listening_rule import ListeningRule
 from espnet2_caresep.inference.package import ModelError
 
 WEIGHTS = "valid.mixture_sdr.best.pth"
@@ -78,6 +79,9 @@ def test_no_network_of_any_size(folder, conf, reason):
         ({"labels": [1, 2, 3]}, "labels are no list"),
         ({"presence": {"threshold": 7}}, "threshold in 0..1"),
         ({"presence": {"treshold": 0.1}}, "did you mean threshold"),
+        ({"presence": {"bias": 1.0, "width_db": 2.0}}, "unknown key 'width_db'"),
+        ({"presence": {"target_weight": -2.0}}, "weights of 0 or more"),
+        ({"presence": {"mixture_weight": "much"}}, "mixture_weight"),
         ({"presence": 3}, "must be a mapping"),
         ({"extractor": ["caresep"]}, "not 'caresep'"),
     ],
@@ -91,6 +95,12 @@ def test_presence_rule_of_the_model(folder):
         _config(folder, presence={"midpoint_db": -7.5, "width_db": 3.0})
     ).presence_rule
     assert (rule.midpoint_db, rule.width_db, rule.threshold) == (-7.5, 3.0, 0.5)
+
+
+def test_a_rule_that_listens(folder):
+    numbers = {"bias": -1.5, "share_weight": 2.0, "target_weight": 3, "threshold": 0.4}
+    rule = load_checkpoint(_config(folder, presence=numbers)).presence_rule
+    assert rule == ListeningRule(-1.5, 2.0, 3.0, 0.0, 0.4)
 
 
 def test_sizes_are_bounded(folder, monkeypatch):

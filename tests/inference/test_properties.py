@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from espnet2_caresep.inference import CaRESeparator, Query
+from espnet2_caresep.inference import CaRESeparator
 
 quick = settings(
     max_examples=60, deadline=None, suppress_health_check=list(HealthCheck)
@@ -24,7 +24,7 @@ def separator(tiny_model):
 @pytest.fixture(scope="module")
 def query(separator):
     noise = np.random.default_rng(0).uniform(-1, 1, 9000).astype(np.float32)
-    return Query(separator.embed(noise, 32000))
+    return separator.query(noise, 32000)
 
 
 def _holds(separator, query, mixture, rate):

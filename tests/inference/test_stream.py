@@ -12,7 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from espnet2_caresep.inference import CaRESeparator, Query
+from espnet2_caresep.inference.listening_rule import ListeningRule
 from espnet2_caresep.inference.partition import split_exactly
+from espnet2_caresep.inference.presence_judge import ListeningJudge
 from espnet2_caresep.inference.segments import separate_segments
 from espnet2_caresep.inference.stream import Inside, SeparationStream
 from espnet2_caresep.scoring.metrics import sdr
@@ -35,7 +37,7 @@ def test_blocks_change_nothing(separator, sound, data):
     mixture = sound(2, data.draw(st.floats(0.05, 4)), rate, channels)
     length = mixture.shape[1]
     cuts = [0, *sorted(data.draw(st.lists(st.integers(0, length), max_size=8))), length]
-    query = Query(separator.embed(sound(1), 32000))
+    query = separator.query(sound(1), 32000)
     blocks = (mixture[:, a:b] for a, b in pairwise(cuts))
     parts = list(separator.stream(blocks, query, rate))
     whole = separator.separate(mixture, query, rate)
@@ -46,7 +48,7 @@ def test_blocks_change_nothing(separator, sound, data):
 
 def test_a_stream_starts_before_its_end(separator, sound):
     """Output lags by less than two segments, and flat blocks come back flat."""
-    query = Query(separator.embed(sound(1), 32000))
+    query = separator.query(sound(1), 32000)
     mixture = sound(0, 10)[0]
     given_so_far = 0
 
@@ -74,8 +76,9 @@ def test_streams_refuse_what_cannot_be(separator, sound):
     changing = [sound(0), sound(0, channels=2)]
     with pytest.raises(ValueError, match="has 2 channels, the first one had 1"):
         list(separator.stream(changing, query, 32000))
-    with pytest.raises(ValueError, match="has 64 numbers, not 3"):
-        list(separator.stream([sound(0)], Query(np.zeros(3, np.float32)), 32000))
+    strange = Query(np.zeros(5, np.float32), np.zeros(3, np.float32))
+    with pytest.raises(ValueError, match="64 numbers and 3 tags, not 5 and 3"):
+        list(separator.stream([sound(0)], strange, 32000))
 
 
 def _passing(gain, segment=4000, overlap=0.25, queries=1):
@@ -87,6 +90,13 @@ def _passing(gain, segment=4000, overlap=0.25, queries=1):
     return Inside(process, queries, 32000, segment, 1024, overlap)
 
 
+def _stream(inside, rate, channels):
+    """Judged by a rule that listens, but never asked."""
+    tags = np.zeros((inside.queries, 3))
+    judge = ListeningJudge(ListeningRule(), tags, rate // 2, None)
+    return SeparationStream(inside, rate, channels, "mixture", judge)
+
+
 @pytest.mark.parametrize("rate", [32000, 44100, 16000])
 def test_chunked_equals_whole(sound, rate):
     """Far beyond 60 dB where the network itself does not care for borders."""
@@ -95,7 +105,7 @@ def test_chunked_equals_whole(sound, rate):
     whole = _passing(0.5, segment=10**6)
     results = []
     for choice in (inside, whole):
-        stream = SeparationStream(choice, rate, 2, "mixture")
+        stream = _stream(choice, rate, 2)
         first = stream.push(mixture)
         blocks = [block for block in (first, stream.finish()) if block]
         results.append(np.concatenate([block.stems[0] for block in blocks], 1))
@@ -113,7 +123,7 @@ def test_no_seam_where_segments_disagree(sound):
     inside = Inside(process, 1, 32000, 4000, 1024, 0.25)
     time = np.arange(96000) / 32000
     tone = 0.5 * np.sin(2 * np.pi * 100 * time).astype(np.float32)[None]
-    stream = SeparationStream(inside, 32000, 1, "mixture")
+    stream = _stream(inside, 32000, 1)
     blocks = [stream.push(tone), stream.finish()]
     target = np.concatenate([block.stems[0, 0] for block in blocks])
     # The second difference shows a step of 1 as 1, and of the tone 2e-4.
@@ -127,7 +137,7 @@ def test_memory_does_not_grow_with_length(sound):
     """Peak of what Python and numpy hold for 20 s and for 160 s in blocks."""
 
     def peak(seconds):
-        stream = SeparationStream(_passing(0.5), 44100, 2, "mixture")
+        stream = _stream(_passing(0.5), 44100, 2)
         block = sound(0, 1, 44100, 2)
         tracemalloc.start()
         for _ in range(seconds):

@@ -1,0 +1,106 @@
+"""Whether a sound is there at all, by what the model hears in what it separated.
+
+The share of the mixture that a target took tells little where the query is another clip
+of the wanted class (inference/presence.py). A model that tags knows more. Three signs
+(:class:`Signs`), all of one stretch of the recording (inference/telling_stretch.py), are
+weighed:
+
+    z = bias + share_weight * share + target_weight * target
+        + mixture_weight * mixture
+    presence = 1 / (1 + exp(-z))
+
+The numbers are fitted on validation data (``espnet2_caresep.bin.calibrate_presence``)
+and stand in the model's configuration as ``presence:``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import astuple, dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+LEAST = 1e-4  # probability of a class below which it does not matter how small it is
+
+
+class Signs(NamedTuple):
+    """What speaks for the presence of a sound; the more, the larger each one is.
+
+    Attributes:
+        share: Energy of the target over that of the mixture, 0..1.
+        target: :func:`likeness` of the query's tags and the target's.
+        mixture: :func:`log_expectation` of the query's classes in the mixture.
+    """
+
+    share: float
+    target: float
+    mixture: float
+
+
+@dataclass(frozen=True)
+class ListeningRule:
+    """How signs become a score.
+
+    Attributes:
+        bias: What is added to the weighed signs.
+        share_weight: Weight of the share; 0 for a sign that does not count.
+        target_weight: Weight of the target's likeness.
+        mixture_weight: Weight of the mixture's log expectation.
+        threshold: Score from which a sound is judged present, 0..1.
+    """
+
+    bias: float = 0.0
+    share_weight: float = 0.0
+    target_weight: float = 0.0
+    mixture_weight: float = 0.0
+    threshold: float = 0.5
+
+    def __post_init__(self):
+        values = astuple(self)
+        if not all(
+            isinstance(v, (int, float)) and math.isfinite(v) for v in values
+        ) or not (min(values[1:]) >= 0 and self.threshold <= 1):
+            raise ValueError(
+                "presence needs a finite bias, weights of 0 or more and a threshold in "
+                f"0..1, not {values}"
+            )
+
+    def score(self, signs: Signs | None) -> float:
+        """Presence, 0..1; 0 without signs, where the target is silent."""
+        if signs is None:
+            return 0.0
+        weights = (self.share_weight, self.target_weight, self.mixture_weight)
+        z = self.bias + sum(w * sign for w, sign in zip(weights, signs))
+        return 1 / (1 + math.exp(-z)) if z > -700 else 0.0
+
+    def is_present(self, presence: float) -> bool:
+        """Whether a sound of this score is judged present."""
+        return presence >= self.threshold
+
+
+def likeness(query: np.ndarray, target: np.ndarray) -> float:
+    """Correlation of two sounds' class logits (classes,), -1..1; 0 for equal logits."""
+    query, target = (x - x.mean(dtype=np.float64) for x in (query, target))
+    size = np.linalg.norm(query) * np.linalg.norm(target)
+    return float(query @ target / size) if size else 0.0
+
+
+def log_expectation(query: np.ndarray, mixture: np.ndarray) -> float:
+    """Log of the mean probability, in a mixture, of a query's classes.
+
+    A class weighs as much as the query's own tags make it probable. The mixture's other
+    classes do not matter: it may hold any number of further sounds.
+
+    Args:
+        query: (classes,) logits of the query.
+        mixture: (classes,) logits of the mixture.
+
+    Returns:
+        log(LEAST)..0.
+    """
+    wanted, heard = (
+        1 / (1 + np.exp(-np.clip(x.astype(np.float64), -50, 50)))
+        for x in (query, mixture)
+    )
+    return float(np.log(max(wanted @ heard / wanted.sum(), LEAST)))

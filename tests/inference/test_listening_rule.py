@@ -1,0 +1,67 @@
+"""A rule that weighs what the model hears: bounded, monotone, and what its signs are."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from espnet2_caresep.inference.listening_rule import (
+    ListeningRule,
+    Signs,
+    likeness,
+    log_expectation,
+)
+
+weight = st.floats(0, 9)
+
+
+@settings(deadline=None)
+@given(st.floats(-9, 9), weight, weight, weight, st.floats(0, 1), st.integers(0, 2))
+def test_scores_are_bounded_and_rise(bias, share, target, mixture, more, sign):
+    rule = ListeningRule(bias, share, target, mixture)
+    signs = Signs(0.3, 0.2, -3.0)
+    better = Signs(*(x + more * (i == sign) for i, x in enumerate(signs)))
+    assert 0 <= rule.score(signs) <= rule.score(better) <= 1
+    z = bias + 0.3 * share + 0.2 * target - 3 * mixture
+    assert rule.score(signs) == pytest.approx(1 / (1 + math.exp(-z)))
+    assert rule.score(None) == 0 == ListeningRule(bias=-1e9).score(signs)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"bias": math.nan},
+        {"share_weight": -1},
+        {"mixture_weight": math.inf},
+        {"threshold": 1.5},
+        {"threshold": -0.1},
+    ],
+)
+def test_rules_that_cannot_be(values):
+    with pytest.raises(ValueError, match="presence needs a finite bias"):
+        ListeningRule(**values)
+
+
+def test_likeness_is_a_correlation():
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(size=(2, 21)).astype(np.float32)
+    expected = np.corrcoef(one, other)[0, 1]
+    assert likeness(one, other) == pytest.approx(expected, abs=1e-6)
+    assert likeness(one, 3 * one - 7) == pytest.approx(1)
+    assert likeness(one, -one) == pytest.approx(-1)
+    assert likeness(one, np.ones(21)) == 0 == likeness(one[:1], other[:1])
+
+
+def test_a_class_of_the_query_is_expected_whatever_else_sounds():
+    """The mean over classes drawn by the query's probabilities."""
+    query, mixture = np.array([1.0, 0.0, -2.0]), np.array([-1.0, 2.0, 0.5])
+    wanted, heard = (1 / (1 + np.exp(-x)) for x in (query, mixture))
+    expected = math.log(np.average(heard, weights=wanted))
+    assert log_expectation(query, mixture) == pytest.approx(expected)
+    sure = np.array([9.0, -90.0, -90.0])
+    assert log_expectation(sure, np.array([0.0, 9, 9])) == pytest.approx(math.log(0.5))
+    least = log_expectation(sure, np.array([-1e30, 9, 9]))
+    assert least == pytest.approx(math.log(1e-4))
+    assert log_expectation(sure, sure) == pytest.approx(0, abs=1e-3)
