@@ -1,7 +1,7 @@
 """Embeds the training clips of each class: what ``caresep separate --label`` uses.
 
-The query of a class is the mean embedding of the clips that have its label. It is
-written as ``class_queries.safetensors`` beside the configuration of the model, where
+The query of a class is the mean embedding of the clips that have its label, followed by
+the mean of their class logits, from which presence is judged. It is written as ``class_queries.safetensors`` beside the configuration of the model, where
 the model is looked for it; packed along, it makes a zip that knows its classes:
 
     python -m espnet2_caresep.bin.class_queries --model exp/M --data_dir dump/raw/train
@@ -74,6 +74,7 @@ def run(args: argparse.Namespace) -> None:
     from safetensors.numpy import save
 
     from espnet2_caresep.inference import CaRESeparator
+    from espnet2_caresep.inference.results import mean_query
 
     torch.set_num_threads(args.num_threads)
     separator = CaRESeparator.from_pretrained(args.model, "cpu")
@@ -82,15 +83,16 @@ def run(args: argparse.Namespace) -> None:
     chosen = draw(labels, separator.labels, args.max_clips, args.seed)
     queries = {}
     for label in progress(list(chosen), "embed"):
-        vectors = []
+        found = []
         for uid in chosen[label]:
             try:
-                vectors.append(separator.embed(audio[uid]))
+                found.append(separator.query(audio[uid]))
             except (ValueError, KeyError) as error:
                 logger.warning("skipped %s: %s", uid, error)
-        if not vectors:
+        if not found:
             raise ValueError(f"{args.data_dir}: no clip of class {label} can be used")
-        queries[label] = np.mean(vectors, axis=0, dtype=np.float64).astype(np.float32)
+        query = mean_query(found)
+        queries[label] = np.concatenate([query.embedding, query.tags])
     metadata = {
         "fingerprint": separator.fingerprint,
         "clips": str(sum(map(len, chosen.values()))),

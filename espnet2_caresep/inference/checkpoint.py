@@ -47,8 +47,8 @@ class Checkpoint:
         name: Where it came from.
         presence_rule: How the presence of a sound is scored.
         class_queries: Label -> query: the mean embedding of the class's training
-            clips, tagged with that class alone; empty if the model brings none, or
-            those of other weights.
+            clips and their tags; empty if the model brings none, or those of other
+            weights.
     """
 
     network: QuerySeparator
@@ -146,16 +146,20 @@ def _class_queries(
         raise ModelError(f"{name}: its class queries cannot be read") from error
     if made_with != fingerprint:
         return {}
+    shapes = {(dim,), (dim + len(labels),)}
     for query in queries.values():
-        fits = query.dtype == np.float32 and query.shape == (dim,)
+        fits = query.dtype == np.float32 and query.shape in shapes
         if not fits or not np.isfinite(query).all():
             raise ModelError(f"{name}: its class queries are damaged")
-    tags = np.where(np.eye(len(labels), dtype=bool), SURE, -SURE)
-    return {
-        label: Query(queries[label], row)
-        for label, row in zip(labels, tags)
-        if label in queries
-    }
+    found = {}
+    for label, certain in zip(labels, np.eye(len(labels), dtype=bool)):
+        if label in queries:
+            embedding, tags = np.split(queries[label], [dim])
+            # Files of earlier versions have no tags: the class alone
+            found[label] = Query(
+                embedding, tags if len(tags) else np.where(certain, SURE, -SURE)
+            )
+    return found
 
 
 def _load_state(weights: bytes, name: str, expected: int) -> object:

@@ -34,10 +34,22 @@ def test_means_of_the_classes(data, tiny_model, tmp_path, caplog):
     bell = np.mean(vectors[1:3], axis=0)
     query = separator.class_queries["bell"]
     assert np.allclose(query.embedding, bell, atol=1e-5)
-    # A class is sure to be itself.
-    assert query.tags.dtype == np.float32
-    assert [separator.labels[i] for i in np.flatnonzero(query.tags > 0)] == ["bell"]
+    tags = [separator.query(data / f"{i}.wav").tags for i in (1, 2)]
+    assert np.allclose(query.tags, np.mean(tags, axis=0), atol=1e-5)
     assert "skipped u4" in caplog.text
+
+
+def test_queries_of_earlier_versions_are_sure_of_their_class(tiny_model, tmp_path):
+    from safetensors.numpy import save_file
+
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    plain = CaRESeparator.from_pretrained(model, "cpu")
+    vector = np.ones(plain.network.query_dim, np.float32)
+    metadata = {"fingerprint": plain.fingerprint}
+    save_file({"dog": vector}, model / "class_queries.safetensors", metadata)
+    found = CaRESeparator.from_pretrained(model, "cpu").class_queries
+    assert list(found) == ["dog"] and np.array_equal(found["dog"].embedding, vector)
+    assert found["dog"].tags.tolist() == [-10, 10, -10]  # bell, dog, rain
 
 
 def test_the_draw_is_bounded_and_repeatable():
