@@ -107,8 +107,10 @@ def test_without_apt_the_message_says_what_to_do(fetch, tmp_path):
 def test_containers_are_opened(shelf, unpack, tmp_path):
     build(shelf, "ufoai-sound", add_pk3)
     build(shelf, "openttd-opensfx", add_cat)
-    build(shelf, "asterisk-core-sounds-en-g722", add_g722)
-    unpack("ufoai-sound", "openttd-opensfx", "asterisk-core-sounds-en-g722", "absent")
+    voices = [f"asterisk-core-sounds-{language}-g722" for language in ("en", "fr")]
+    for voice in voices:
+        build(shelf, voice, add_g722)
+    unpack("ufoai-sound", "openttd-opensfx", *voices, "absent")
     root = tmp_path / "unpacked"
     assert (root / "ufoai-sound/pk3/sound/crow.ogg").exists()
     assert not (root / "ufoai-sound/pk3/sound/readme.txt").exists()
@@ -116,7 +118,8 @@ def test_containers_are_opened(shelf, unpack, tmp_path):
         wav = root / f"openttd-opensfx/wav/{seed:02d}.wav"
         noise = np.random.default_rng(seed).integers(-99, 99, 100)
         np.testing.assert_array_equal(soundfile.read(wav, dtype="int16")[0], noise)
-    tone, rate = soundfile.read(root / "asterisk-core-sounds-en-g722/wav/tone.wav")
+    tone, rate = soundfile.read(root / voices[0] / "wav/tone.wav")
+    assert (root / voices[1] / "wav/tone.wav").exists()
     assert rate == 16000 and len(tone) == pytest.approx(16000, abs=100)
     spectrum = np.abs(np.fft.rfft(tone[2000:10000]))
     assert np.argmax(spectrum) * 2 * np.pi / 8000 == pytest.approx(0.05, abs=0.001)

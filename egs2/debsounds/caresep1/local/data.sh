@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Stage 1 of debsounds: Debian packages -> data/{train,valid,test}. The table
-# debsounds.tsv says everything about the clips. Run in the folder of the recipe.
+# debsounds.tsv says everything about the clips, debsounds_more.tsv about the further
+# training clips of --more true, which leaves out those that debsounds_copies.txt names.
+# Run in the folder of the recipe.
 
 set -euo pipefail
 
@@ -10,6 +12,8 @@ nj=2
 min_share=0.6
 packages=''
 labels=''
+more=false
+more_packages=''
 
 usage() {
     cat <<EOF2
@@ -20,6 +24,8 @@ Usage: $0 [--option value]...
   --min_share [${min_share}]  stop if a split has less than this share of its clips
   --packages []  only these Debian packages, separated by commas
   --labels []  only clips of these labels, separated by commas
+  --more [${more}]  true: also the training clips of further packages
+  --more_packages []  only these of the further packages, separated by commas
 EOF2
 }
 
@@ -29,7 +35,8 @@ while [ $# -gt 0 ]; do
             usage
             exit 0
             ;;
-        --output_dir | --downloads | --nj | --min_share | --packages | --labels)
+        --output_dir | --downloads | --nj | --min_share | --packages | --labels \
+            | --more | --more_packages)
             [ $# -ge 2 ] || { echo "$0: error: $1 needs a value" >&2; exit 2; }
             printf -v "${1#--}" '%s' "$2"
             shift 2
@@ -41,19 +48,34 @@ while [ $# -gt 0 ]; do
     esac
 done
 
+[[ ${more} == true || ${more} == false ]] \
+    || { echo "$0: error: --more must be true or false" >&2; exit 2; }
+
 . ./path.sh
 
-if [ -z "${packages}" ]; then
-    packages=$(awk -F'\t' 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "package") c = i }
-                           NR > 1 { print $c }' local/debsounds.tsv | LC_ALL=C sort -u)
-fi
-read -r -d '' -a wanted <<<"${packages//,/ }" || true
+prepare() { # prepare TABLE DERIVED_DIR PACKAGES: the names, or all -> wanted
+    local packages=$3
+    if [ -z "${packages}" ]; then
+        packages=$(awk -F'\t' 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "package") c = i }
+                               NR > 1 { print $c }' "$1" | LC_ALL=C sort -u)
+    fi
+    read -r -d '' -a wanted <<<"${packages//,/ }" || true
+    local/fetch_packages.sh "${downloads}/deb" "${wanted[@]}"
+    python3 local/unpack_packages.py --deb_dir "${downloads}/deb" \
+        --output_dir "${downloads}/unpacked" "${wanted[@]}"
+    python3 local/derive_clips.py --unpacked_dir "${downloads}/unpacked" --table "$1" \
+        --output_dir "$2" --nj "${nj}" "${wanted[@]}"
+}
 
-local/fetch_packages.sh "${downloads}/deb" "${wanted[@]}"
-python3 local/unpack_packages.py --deb_dir "${downloads}/deb" \
-    --output_dir "${downloads}/unpacked" "${wanted[@]}"
-python3 local/derive_clips.py --unpacked_dir "${downloads}/unpacked" \
-    --output_dir "${downloads}/derived" --nj "${nj}" "${wanted[@]}"
+options=()
+if "${more}"; then
+    prepare local/debsounds_more.tsv "${downloads}/derived_more" "${more_packages}"
+    options=(--more_table local/debsounds_more.tsv
+             --more_derived_dir "${downloads}/derived_more"
+             --more_packages "${wanted[*]}"
+             --leave_out local/debsounds_copies.txt)
+fi
+prepare local/debsounds.tsv "${downloads}/derived" "${packages}"
 python3 local/write_data_dirs.py --unpacked_dir "${downloads}/unpacked" \
     --derived_dir "${downloads}/derived" --output_dir "${output_dir}" \
-    --min_share "${min_share}" --labels "${labels}" "${wanted[@]}"
+    --min_share "${min_share}" --labels "${labels}" "${options[@]}" "${wanted[@]}"

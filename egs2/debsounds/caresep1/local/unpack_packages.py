@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import fnmatch
 import shutil
 import struct
 import subprocess
@@ -39,8 +40,8 @@ def unpack(deb: Path, output_dir: Path) -> None:
             f"{deb.name} is damaged ({done.stderr.strip().splitlines()[-1]}); it was "
             "removed: run stage 1 again to download it"
         )
-    for name, open_container in CONTAINERS.items():
-        if output_dir.name == name:
+    for pattern, open_container in CONTAINERS.items():
+        if fnmatch.fnmatchcase(output_dir.name, pattern):
             open_container(part)
     part.rename(output_dir)
 
@@ -89,7 +90,7 @@ def open_g722(root: Path) -> None:
 CONTAINERS = {
     "ufoai-sound": open_pk3,
     "openttd-opensfx": open_cat,
-    "asterisk-core-sounds-en-g722": open_g722,
+    "asterisk-core-sounds-*-g722": open_g722,
 }
 
 

@@ -67,6 +67,60 @@ def choose_labels(clips: list[Clip], labels: str) -> list[Clip]:
     return [clip for clip in clips if not wanted or clip.label in wanted]
 
 
+def leave_out(clips: list[Clip], path: Path) -> list[Clip]:
+    """Returns the clips without those that a file names, one a line below a comment.
+
+    Raises:
+        ValueError: If it cannot be read, or names a clip that is not for training.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
+    names = {line for line in lines if not line.startswith("#")}
+    for clip in clips:
+        if clip.uid in names and clip.split != "train":
+            raise ValueError(f"{path}: {clip.uid} is not for training")
+    return [clip for clip in clips if clip.uid not in names]
+
+
+def choose_more(more: list[Clip], clips: list[Clip], labels: str) -> list[Clip]:
+    """Returns those of the further clips that have one of the labels, or all of them.
+
+    Raises:
+        ValueError: If one is not for training, or its name or group is in use.
+    """
+    names = {clip.uid for clip in clips} | {clip.group for clip in clips}
+    for clip in more:
+        if clip.split != "train" or names & {clip.uid, clip.group}:
+            raise ValueError(
+                f"{clip.uid}: further clips must be for training, with names and "
+                "groups of their own"
+            )
+    wanted = set(filter(None, labels.split(",")))
+    return [clip for clip in more if not wanted or clip.label in wanted]
+
+
+def find_clips(
+    clips: list[Clip], unpacked_dir: Path, derived_dir: Path
+) -> dict[Clip, Path]:
+    """Returns the files of the clips; those that are not there are named."""
+    sources = Sources(unpacked_dir)
+    found: dict[Clip, Path] = {}
+    absent: collections.Counter[str] = collections.Counter()
+    for clip in clips:
+        path = locate(clip, sources, derived_dir)
+        if path is None:
+            absent[clip.package] += 1
+            print(f"not there: {clip.uid} ({clip.sources[0]})")
+        else:
+            found[clip] = path
+    for package, count in sorted(absent.items()):
+        reason = "" if (unpacked_dir / package).exists() else " (no such package)"
+        print(f"{package}: {count} clips are missing{reason}")
+    return found
+
+
 def main() -> None:
     """Writes the three data directories, or says what is missing."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -83,22 +137,24 @@ def main() -> None:
         "--labels", default="", help="only these labels, separated by commas (all)"
     )
     parser.add_argument("--table", type=Path, default=TABLE)
+    parser.add_argument(
+        "--more_table", type=Path, help="table of further training clips"
+    )
+    parser.add_argument(
+        "--more_derived_dir", type=Path, help="where clips are that were made of these"
+    )
+    parser.add_argument(
+        "--more_packages", default="", help="only these of them, separated by spaces"
+    )
+    parser.add_argument(
+        "--leave_out", type=Path, help="list of training clips that are not wanted"
+    )
     parser.add_argument("packages", nargs="*", help="only these (default: all)")
     args = parser.parse_args()
-    sources = Sources(args.unpacked_dir)
     clips = choose_labels(read_clips(args.table, args.packages), args.labels)
-    found: dict[Clip, Path] = {}
-    absent: collections.Counter[str] = collections.Counter()
-    for clip in clips:
-        path = locate(clip, sources, args.derived_dir)
-        if path is None:
-            absent[clip.package] += 1
-            print(f"not there: {clip.uid} ({clip.sources[0]})")
-        else:
-            found[clip] = path
-    for package, count in sorted(absent.items()):
-        reason = "" if (args.unpacked_dir / package).exists() else " (no such package)"
-        print(f"{package}: {count} clips are missing{reason}")
+    if args.leave_out is not None:
+        clips = leave_out(clips, args.leave_out)
+    found = find_clips(clips, args.unpacked_dir, args.derived_dir)
     for split in SPLITS:
         total = sum(clip.split == split for clip in clips)
         there = {clip: path for clip, path in found.items() if clip.split == split}
@@ -108,6 +164,12 @@ def main() -> None:
                 f"the share {args.min_share:g} (--min_share) below which scores mean "
                 "little; the lines above name the packages that are missing"
             )
+    if args.more_table is not None:
+        # They help where they are there; no score depends on their number
+        more = choose_more(
+            read_clips(args.more_table, args.more_packages.split()), clips, args.labels
+        )
+        found |= find_clips(more, args.unpacked_dir, args.more_derived_dir)
     for split in SPLITS:
         there = {clip: path for clip, path in found.items() if clip.split == split}
         write_split(args.output_dir / split, there)
