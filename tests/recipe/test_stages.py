@@ -181,21 +181,48 @@ exec "{python}" "$@"
 """
 
 
-def test_training_on_a_cpu_gets_all_cores(formatted, recipe, tmp_path):
-    folder = tmp_path / "stand_in"
-    folder.mkdir()
-    python = folder / "python3"
+@pytest.fixture
+def train(recipe, tmp_path):
+    """Runs stage 6 with a stand-in for the training itself."""
+    python = tmp_path / "stand_in/python3"
+    python.parent.mkdir()
     python.write_text(STAND_IN.format(python=sys.executable))
     python.chmod(0o755)
+    for name in ("dump/raw/train/wav.scp", "dump/raw/valid_mix/wav.scp"):
+        (recipe / name).parent.mkdir(parents=True)
+        (recipe / name).touch()
     mark = recipe / "exp/caresep_stats_32k/.done"
     mark.parent.mkdir(parents=True)
     mark.touch()
-    subprocess.run(
-        ["./caresep.sh", "--stage", "6", "--stop_stage", "6", "--ngpu", "0"],
-        cwd=recipe,
-        env={**os.environ, "CARESEP_PYTHON": str(python), "OMP_NUM_THREADS": "1"},
-        check=True,
-        capture_output=True,
-    )
+
+    def train():
+        return subprocess.run(
+            ["./caresep.sh", "--stage", "6", "--stop_stage", "6", "--ngpu", "0"],
+            cwd=recipe,
+            env={**os.environ, "CARESEP_PYTHON": str(python), "OMP_NUM_THREADS": "1"},
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+
+    return train
+
+
+def test_training_on_a_cpu_gets_all_cores(train, recipe):
+    assert train().returncode == 0
     cores = len(os.sched_getaffinity(0))
     assert (recipe / "threads").read_text().strip() == str(cores)
+
+
+def test_a_training_goes_on_with_its_own_clips_only(train, recipe):
+    labels = recipe / "dump/raw/train/labels"
+    labels.write_text("a drum\n")
+    assert train().returncode == 0
+    (recipe / "exp/caresep_train/checkpoint.pth").touch()
+    labels.write_text("a drum\nb drum\n")
+    done = train()
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "exp/caresep_train began with other training clips" in done.stderr
+    labels.write_text("a drum\n")
+    (recipe / "conf/train.yaml").write_text("mode: sep\nmax_epoch: 9\n")
+    assert "Going on with exp/caresep_train" in train().stdout

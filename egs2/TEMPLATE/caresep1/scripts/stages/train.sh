@@ -114,6 +114,7 @@ train_one() { # train_one CONFIG EXP ARGUMENTS [--init_param ...]
         log "Stage 6 is done already: ${exp}"
         return
     fi
+    keep_to_clips "${exp}"
     if [ -e "${exp}/checkpoint.pth" ]; then
         log "Going on with ${exp} after its last whole epoch"
     else
@@ -144,6 +145,18 @@ train_one() { # train_one CONFIG EXP ARGUMENTS [--init_param ...]
         explain_failure "${last}" || exit $?
     fi
     wait "${watcher}" || true
+    mark_done "${mark}" "${key}"
+}
+
+# keep_to_clips EXP: a training that goes on does so with the clips it began with. Paths
+# do not count: the folder may have moved.
+keep_to_clips() {
+    local key mark=$1/.done/clips train=${data_feats}/${train_set}
+    key=$(key_of '' "${train}"/{labels,utt2num_samples})
+    if [ -e "$1/checkpoint.pth" ] && [ -e "${mark}" ] && [ "$(cat "${mark}")" != "${key}" ]; then
+        fail "$1 began with other training clips than those of ${train}: give this" \
+            "training a name of its own (--caresep_tag, --expdir), or remove $1"
+    fi
     mark_done "${mark}" "${key}"
 }
 
