@@ -21,6 +21,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from espnet2_caresep.inference.presence import LARGEST
+
 LEAST = 1e-4  # probability of a class below which it does not matter how small it is
 
 
@@ -59,11 +61,11 @@ class ListeningRule:
     def __post_init__(self):
         values = astuple(self)
         if not all(
-            isinstance(v, (int, float)) and math.isfinite(v) for v in values
+            isinstance(v, (int, float)) and abs(v) < LARGEST for v in values
         ) or not (min(values[1:]) >= 0 and self.threshold <= 1):
             raise ValueError(
-                "presence needs a finite bias, weights of 0 or more and a threshold in "
-                f"0..1, not {values}"
+                f"presence needs a bias and weights below {LARGEST}, weights of 0 or "
+                f"more and a threshold in 0..1, not {values}"
             )
 
     def score(self, signs: Signs | None) -> float:

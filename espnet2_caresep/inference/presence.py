@@ -22,6 +22,7 @@ import numpy as np
 
 WINDOW_SECONDS = 1.0
 QUIET = 1e-4  # -40 dB
+LARGEST = 10**6  # of a rule's numbers; a configuration may say anything
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,11 @@ class PresenceRule:
     def __post_init__(self):
         values = (self.midpoint_db, self.width_db, self.threshold)
         if not all(
-            isinstance(v, (int, float)) and math.isfinite(v) for v in values
+            isinstance(v, (int, float)) and abs(v) < LARGEST for v in values
         ) or not (self.width_db > 0 and 0 <= self.threshold <= 1):
             raise ValueError(
-                "presence needs a finite midpoint_db, width_db above 0 and a threshold "
-                f"in 0..1, not {values}"
+                f"presence needs numbers below {LARGEST}, width_db above 0 and a "
+                f"threshold in 0..1, not {values}"
             )
 
     def score(self, share_db: float) -> float:

@@ -26,7 +26,7 @@ def test_scores_are_bounded_and_rise(bias, share, target, mixture, more, sign):
     assert 0 <= rule.score(signs) <= rule.score(better) <= 1
     z = bias + 0.3 * share + 0.2 * target - 3 * mixture
     assert rule.score(signs) == pytest.approx(1 / (1 + math.exp(-z)))
-    assert rule.score(None) == 0 == ListeningRule(bias=-1e9).score(signs)
+    assert rule.score(None) == 0 == ListeningRule(bias=-1e5).score(signs)
 
 
 @pytest.mark.parametrize(
@@ -34,13 +34,14 @@ def test_scores_are_bounded_and_rise(bias, share, target, mixture, more, sign):
     [
         {"bias": math.nan},
         {"share_weight": -1},
+        {"bias": 10**400},
         {"mixture_weight": math.inf},
         {"threshold": 1.5},
         {"threshold": -0.1},
     ],
 )
 def test_rules_that_cannot_be(values):
-    with pytest.raises(ValueError, match="presence needs a finite bias"):
+    with pytest.raises(ValueError, match="presence needs a bias"):
         ListeningRule(**values)
 
 

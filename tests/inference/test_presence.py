@@ -65,7 +65,13 @@ def test_scores_are_bounded_and_rise(share, more, midpoint, width):
 
 
 @pytest.mark.parametrize(
-    "values", [{"width_db": 0}, {"threshold": 2}, {"midpoint_db": math.nan}]
+    "values",
+    [
+        {"width_db": 0},
+        {"threshold": 2},
+        {"midpoint_db": math.nan},
+        {"width_db": 10**400},
+    ],
 )
 def test_rules_that_cannot_be(values):
     with pytest.raises(ValueError, match="presence needs"):
