@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> None:
     print(json.dumps(report))
 
 
-def find_signs(separator, folder: Path, seed: int) -> dict[str, list[Signs | None]]:
+def find_signs(separator, folder: Path, seed: int) -> dict[str, list[list[Signs]]]:
     """What speaks for each query in its mixture.
 
     Args:
@@ -108,7 +108,7 @@ def find_signs(separator, folder: Path, seed: int) -> dict[str, list[Signs | Non
         clips["other"].append(read_table(folder / f"other_spk{n}.scp"))
     draw = random.Random(seed)
     query = functools.cache(separator.query)  # absent ones come again where they belong
-    out: dict[str, list[Signs | None]] = {kind: [] for kind in KINDS}
+    out: dict[str, list[list[Signs]]] = {kind: [] for kind in KINDS}
     for uid in progress(list(mixtures), f"queries of {folder.name}"):
         heard = {name for table in labels for name in table[uid].split()}
         strangers = [
@@ -130,7 +130,7 @@ def find_signs(separator, folder: Path, seed: int) -> dict[str, list[Signs | Non
     return out
 
 
-def _signs(separator, mixture: str, queries: list) -> list[Signs | None]:
+def _signs(separator, mixture: str, queries: list) -> list[list[Signs]]:
     from espnet2_caresep.inference.audio import read_audio
     from espnet2_caresep.inference.stream import separate_whole
 
@@ -140,15 +140,15 @@ def _signs(separator, mixture: str, queries: list) -> list[Signs | None]:
     return stream.judge.signs()
 
 
-def fit(found: dict[str, list[Signs | None]]) -> dict[str, float] | None:
+def fit(found: dict[str, list[list[Signs]]]) -> dict[str, float] | None:
     """The rule of presence that tells present from absent best.
 
     None if no sign speaks for presence.
     """
     from sklearn.linear_model import LogisticRegression
 
-    # A silent target is judged absent by any rule
-    rows = [(signs, kind) for kind in KINDS for signs in found[kind] if signs]
+    # A silent target is judged absent by any rule; elsewhere its best stretch counts
+    rows = [(signs[0], kind) for kind in KINDS for signs in found[kind] if signs]
     x = np.array([signs for signs, _ in rows])
     y = np.array([kind != "absent" for _, kind in rows])
     scale = x.std(0)
@@ -171,7 +171,7 @@ def fit(found: dict[str, list[Signs | None]]) -> dict[str, float] | None:
 
 
 def judge(
-    found: dict[str, list[Signs | None]], rule: dict[str, float]
+    found: dict[str, list[list[Signs]]], rule: dict[str, float]
 ) -> dict[str, float]:
     """How well a rule tells present from absent: areas under ROC curves, right answers.
 
@@ -191,7 +191,7 @@ def judge(
             np.mean([*map(presence.is_present, values)])
         )
     for kind, signs in found.items():
-        share = np.median([one.share if one else 0.0 for one in signs])
+        share = np.median([one[0].share if one else 0.0 for one in signs])
         out[f"median_share_db_{kind}"] = float(10 * np.log10(max(share, 1e-10)))
     return {name: round(value, 4) for name, value in out.items()}
 

@@ -13,7 +13,7 @@ from espnet2_caresep.inference.listening_rule import (
     log_expectation,
 )
 from espnet2_caresep.inference.presence import PresenceMeter, PresenceRule
-from espnet2_caresep.inference.telling_stretch import TellingStretch
+from espnet2_caresep.inference.telling_stretches import TellingStretches
 
 
 class ShareJudge:
@@ -41,9 +41,9 @@ class ShareJudge:
 class ListeningJudge:
     """Judges by the tags of what was separated, too.
 
-    Nothing is tagged before it is asked. However long the recording, that is one stretch
-    of a segment for each query, target and mixture; queries with the same stretch share
-    the latter.
+    Nothing is tagged before it is asked. However long the recording, that is at most two
+    stretches of a segment for each query, target and mixture; queries with the same
+    stretch share the latter.
 
     Args:
         rule: The model's.
@@ -61,7 +61,7 @@ class ListeningJudge:
         hear: Callable[[Sequence[np.ndarray]], np.ndarray],
     ):
         self.rule, self._tags, self._hear = rule, tags, hear
-        self._stretches = TellingStretch(length, len(tags))
+        self._stretches = TellingStretches(length, len(tags))
 
     def update(self, mixture: np.ndarray, targets: np.ndarray) -> None:
         """Takes the next mixture (channels, n) and targets (queries, channels, n)."""
@@ -71,20 +71,21 @@ class ListeningJudge:
         """Presence of each query, 0..1."""
         return [self.rule.score(signs) for signs in self.signs()]
 
-    def signs(self) -> list[Signs | None]:
-        """What speaks for each query; None if its target is silent."""
+    def signs(self) -> list[list[Signs]]:
+        """What speaks for each query in each of its stretches, if it has any."""
         best = self._stretches.best()
-        chosen = {i: stretch for i, stretch in enumerate(best) if stretch is not None}
-        mixtures = {stretch.index: stretch.mixture for stretch in chosen.values()}
-        targets = [stretch.target for stretch in chosen.values()]
+        chosen = [(i, stretch) for i, found in enumerate(best) for stretch in found]
+        mixtures = {stretch.index: stretch.mixture for _, stretch in chosen}
+        targets = [stretch.target for _, stretch in chosen]
         heard = self._hear([*targets, *mixtures.values()]) if chosen else []
-        of_target = dict(zip(chosen, heard))
         of_mixture = dict(zip(mixtures, heard[len(targets) :]))
-        signs: list[Signs | None] = [None] * len(best)
-        for i, stretch in chosen.items():
-            signs[i] = Signs(
-                stretch.share,
-                likeness(self._tags[i], of_target[i]),
-                log_expectation(self._tags[i], of_mixture[stretch.index]),
+        signs: list[list[Signs]] = [[] for _ in best]
+        for (i, stretch), of_target in zip(chosen, heard):
+            signs[i].append(
+                Signs(
+                    stretch.share,
+                    likeness(self._tags[i], of_target),
+                    log_expectation(self._tags[i], of_mixture[stretch.index]),
+                )
             )
         return signs

@@ -46,7 +46,7 @@ class Stub:
 
     def signs(self):
         there = [name in self.heard for name in self.queries]
-        return [Signs(*(PRESENT if x else ABSENT)) for x in there]
+        return [[Signs(*(PRESENT if x else ABSENT))] for x in there]
 
 
 @pytest.fixture
@@ -77,8 +77,8 @@ def test_signs_of_present_and_absent_queries(folder):
     model.presence_rule = ListeningRule()
     found = calibrate_presence.find_signs(model, folder, seed=0)
     assert sorted(set(model.embedded)) == sorted(model.embedded)  # each one once
-    assert found["own"] == found["other"] == [PRESENT] * 4
-    assert found["absent"] == [ABSENT] * 4
+    assert found["own"] == found["other"] == [[PRESENT]] * 4
+    assert found["absent"] == [[ABSENT]] * 4
 
 
 def test_fit_finds_the_border_of_two_classes():
@@ -88,14 +88,14 @@ def test_fit_finds_the_border_of_two_classes():
     present, absent = rng.normal(0.9, 0.4, 4000), rng.normal(-0.3, 0.4, 4000)
     # The shares tell nothing, the tags of the mixture speak against presence.
     found = {
-        "own": [Signs(0.1, x, -5.0) for x in present[:2000]],
-        "other": [Signs(0.1, x, -5.0) for x in present[2000:]],
-        "absent": [*[Signs(0.1, x, rng.normal(-4.5)) for x in absent], None],
+        "own": [[Signs(0.1, x, -5.0)] for x in present[:2000]],
+        "other": [[Signs(0.1, x, -5.0)] for x in present[2000:]],
+        "absent": [*[[Signs(0.1, x, rng.normal(-4.5))] for x in absent], []],
     }
     rule = calibrate_presence.fit(found)
     assert rule["share_weight"] == rule["mixture_weight"] == 0
     assert rule["target_weight"] == pytest.approx(1.2 / 0.4**2, rel=0.1)
-    score = ListeningRule(**rule).score(Signs(0.1, 0.3, -5.0))
+    score = ListeningRule(**rule).score([Signs(0.1, 0.3, -5.0)])
     assert score == pytest.approx(0.5, abs=0.05)
     report = calibrate_presence.judge(found, rule)
     # Normal distributions 3 standard deviations apart: area Phi(3 / sqrt 2)
@@ -112,7 +112,7 @@ def test_fit_weighs_three_signs():
     distance, spread = np.array([0.3, 0.4, 1.0]), np.array([0.2, 0.2, 2.0])
 
     def draw(count, means):
-        return [Signs(*row) for row in means + spread * rng.normal(size=(count, 3))]
+        return [[Signs(*row)] for row in means + spread * rng.normal(size=(count, 3))]
 
     found = {
         "own": draw(4000, -5 + distance),
@@ -124,7 +124,7 @@ def test_fit_weighs_three_signs():
     assert rule["share_weight"] == pytest.approx(share, rel=0.1)
     assert rule["target_weight"] == pytest.approx(target, rel=0.1)
     assert rule["mixture_weight"] == pytest.approx(mixture, rel=0.2)
-    assert ListeningRule(**rule).score(Signs(*(-5 + distance / 2))) == pytest.approx(
+    assert ListeningRule(**rule).score([Signs(*(-5 + distance / 2))]) == pytest.approx(
         0.5, abs=0.05
     )
 
@@ -158,7 +158,7 @@ def test_a_model_that_tells_nothing_apart_keeps_the_default_rule(
     folder, monkeypatch, capsys
 ):
     monkeypatch.setattr(
-        calibrate_presence, "_signs", lambda *a: [Signs(0.1, 0.0, -1.0)] * 6
+        calibrate_presence, "_signs", lambda *a: [[Signs(0.1, 0.0, -1.0)]] * 6
     )
     config = folder / "config.yaml"
     config.write_text("extractor: caresep\n")

@@ -18,15 +18,19 @@ weight = st.floats(0, 9)
 
 
 @settings(deadline=None)
-@given(st.floats(-9, 9), weight, weight, weight, st.floats(0, 1), st.integers(0, 2))
+@given(st.floats(-3, 3), weight, weight, weight, st.floats(0, 1), st.integers(0, 2))
 def test_scores_are_bounded_and_rise(bias, share, target, mixture, more, sign):
     rule = ListeningRule(bias, share, target, mixture)
     signs = Signs(0.3, 0.2, -3.0)
     better = Signs(*(x + more * (i == sign) for i, x in enumerate(signs)))
-    assert 0 <= rule.score(signs) <= rule.score(better) <= 1
+    assert 0 <= rule.score([signs]) <= rule.score([better]) <= 1
     z = bias + 0.3 * share + 0.2 * target - 3 * mixture
-    assert rule.score(signs) == pytest.approx(1 / (1 + math.exp(-z)))
-    assert rule.score(None) == 0 == ListeningRule(bias=-1e5).score(signs)
+    assert rule.score([signs]) == pytest.approx(1 / (1 + math.exp(-z)))
+    assert rule.score([]) == 0 == ListeningRule(bias=-1e5).score([signs])
+    # The best of two counts, at odds of one to the root of two
+    two = rule.score([signs, better])
+    odds = rule.score([better]) / (1 - rule.score([better])) / math.sqrt(2)
+    assert two == rule.score([better, signs]) == pytest.approx(odds / (1 + odds))
 
 
 @pytest.mark.parametrize(

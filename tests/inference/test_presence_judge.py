@@ -2,7 +2,7 @@
 
 import shutil
 import tracemalloc
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 import pytest
@@ -21,13 +21,13 @@ from espnet2_caresep.inference.listening_rule import (
     log_expectation,
 )
 from espnet2_caresep.inference.presence_judge import ListeningJudge
-from espnet2_caresep.inference.telling_stretch import TellingStretch
+from espnet2_caresep.inference.telling_stretches import TellingStretches
 
 RULE = {"bias": 0.3, "share_weight": 2.0, "target_weight": 2.0, "mixture_weight": 0.5}
 
 
 def _best(mixture, targets, length=100, cuts=()):
-    stretches = TellingStretch(length, len(targets))
+    stretches = TellingStretches(length, len(targets))
     for a, b in pairwise([0, *cuts, mixture.shape[1]]):
         stretches.update(mixture[:, a:b], targets[..., a:b])
     return stretches.best()
@@ -39,7 +39,9 @@ def test_blocks_change_nothing(cuts):
     rng = np.random.default_rng(1)
     mixture = rng.standard_normal((2, 530)).astype(np.float32)
     targets = rng.uniform(0, 1, (3, 1, 530)).astype(np.float32) * mixture
-    for one, other in zip(_best(mixture, targets), _best(mixture, targets, cuts=cuts)):
+    whole, parts = _best(mixture, targets), _best(mixture, targets, cuts=cuts)
+    assert [*map(len, whole)] == [*map(len, parts)] == [2, 2, 2]
+    for one, other in zip(chain(*whole), chain(*parts)):
         assert (one.index, one.share) == (other.index, other.share)
         span = slice(100 * one.index, 100 * one.index + 100)
         assert np.array_equal(one.mixture, mixture[:, span].mean(0))
@@ -61,24 +63,25 @@ def test_the_share_counts_more_than_the_level():
     )
     targets = np.repeat(gains, 100, 1)[:, None, :450] * mixture
     best = _best(mixture, targets)
-    assert [stretch and stretch.index for stretch in best] == [0, 2, 0, 4, None]
-    assert best[3].mixture.shape == (50,)
+    indices = [[stretch.index for stretch in found] for found in best]
+    assert indices == [[0, 1], [2, 0], [0, 2], [4], []]
+    assert best[3][0].mixture.shape == (50,)
     # Too short a rest is dropped, unless it is all there is.
     short = targets[3:4, :, :420]
-    assert _best(mixture[:, :420], short) == [None]
-    assert _best(mixture[:, 400:420], short[..., 400:])[0].index == 0
+    assert _best(mixture[:, :420], short) == [[]]
+    assert _best(mixture[:, 400:420], short[..., 400:])[0][0].index == 0
 
 
 def test_channels_that_cancel_out_and_silence():
     tone = np.sin(np.arange(100.0, dtype=np.float32))
     both = np.stack([tone, -tone])
-    assert _best(both, both[None]) == [None]
-    assert _best(both, np.stack([tone, tone])[None])[0].share == 1
-    assert _best(0 * both, 0 * both[None]) == [None]
+    assert _best(both, both[None]) == [[]]
+    assert _best(both, np.stack([tone, tone])[None])[0][0].share == 1
+    assert _best(0 * both, 0 * both[None]) == [[]]
 
 
 def test_signs_are_those_of_the_stretch():
-    """Every query has its own target; those of the same stretch share the mixture."""
+    """Every query has its own targets; those of the same stretch share the mixture."""
     rng = np.random.default_rng(0)
     table = {0.5: rng.normal(size=4), 0.25: rng.normal(size=4), 1.0: rng.normal(size=4)}
     calls = []
@@ -97,10 +100,16 @@ def test_signs_are_those_of_the_stretch():
     signs = judge.signs()
     assert calls == [3]  # two targets and one mixture
     for i, gain in enumerate([0.5, 0.25]):
-        assert signs[i].share == pytest.approx(gain**2)
-        assert signs[i].target == likeness(tags[i], table[gain])
-        assert signs[i].mixture == log_expectation(tags[i], table[1.0])
-    assert signs[2] is None and judge.scores()[2] == 0
+        (sign,) = signs[i]
+        assert sign.share == pytest.approx(gain**2)
+        assert sign.target == likeness(tags[i], table[gain])
+        assert sign.mixture == log_expectation(tags[i], table[1.0])
+    assert signs[2] == [] and judge.scores()[2] == 0
+    targets[2, :, :20] = [[0.5] * 10 + [0.25] * 10]
+    judge = ListeningJudge(ListeningRule(**RULE), tags, 10, hear)
+    judge.update(mixture, targets)
+    assert [sign.share for sign in judge.signs()[2]] == pytest.approx([0.25, 0.0625])
+    assert calls[-1] == 6  # four targets and two mixtures
     silent = ListeningJudge(ListeningRule(**RULE), tags, 10, None)
     silent.update(mixture, 0 * targets)
     assert silent.scores() == [0, 0, 0]
@@ -151,7 +160,9 @@ def test_the_score_is_what_the_parts_say(separator, sound):
         likeness(query, tags(found.target)),
         log_expectation(query, tags(mixture)),
     )
-    assert found.presence == pytest.approx(ListeningRule(**RULE).score(signs), abs=1e-4)
+    assert found.presence == pytest.approx(
+        ListeningRule(**RULE).score([signs]), abs=1e-4
+    )
     assert np.allclose(separator.query(clip, 32000).tags, query, atol=1e-4)
 
 
