@@ -23,7 +23,7 @@ stage_11() {
         --train_config "${folder}/config.yaml" --name "$(basename "${packed_model}")" \
         --license "${hf_license}" --license_note "${license_note}" \
         --output "${folder}/README.md"
-    # From which share of energy on a sound is judged present
+    # How it is judged whether a sound is there at all
     if separates && [ -n "${valid_set}" ]; then
         run python3 -m espnet2_caresep.bin.calibrate_presence --model "${folder}" \
             --valid_dir "${data_feats}/${valid_set}_mix" \
