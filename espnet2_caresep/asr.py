@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from espnet2_caresep.inference.audio import Audio, to_audio
+from espnet2_caresep.inference.audio.recording import Audio, to_audio
 from espnet2_caresep.inference.network_config import read_config
 from espnet2_caresep.zoo import fetch
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from espnet2_caresep.data.command import run_command
 from espnet2_caresep.data.files import read_table, write_whole
-from espnet2_caresep.inference.audio import Audio, read_audio
+from espnet2_caresep.inference.audio.recording import Audio, read_audio
 from espnet2_caresep.progress import progress
 
 

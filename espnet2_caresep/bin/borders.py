@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
     import torch
 
     from espnet2_caresep.inference import CaRESeparator
-    from espnet2_caresep.inference.audio import read_audio
+    from espnet2_caresep.inference.audio.recording import read_audio
 
     torch.set_num_threads(args.num_threads)
     separator = CaRESeparator.from_pretrained(args.model, "cpu")

@@ -3,7 +3,7 @@
 A query is present in a mixture if the mixture holds its sound: the own clip and another
 clip of the class of each source. It is absent if none of the mixture's labels is its
 own: a source of another pair, drawn at random. A logistic regression on the signs of
-presence (``inference/listening_rule.py``) gives the model's rule; present and absent
+presence (``inference/presence/listening_rule.py``) gives the model's rule; present and absent
 queries weigh the same, and a sign that speaks against presence is left out. Writes
 presence.json: the rule, and how well it tells present from absent (area under the ROC
 curve, shares of right answers), for own and other clips apart.
@@ -23,7 +23,7 @@ import yaml
 
 from espnet2_caresep.data.command import run_command
 from espnet2_caresep.data.files import read_table, write_whole
-from espnet2_caresep.inference.listening_rule import ListeningRule, Signs
+from espnet2_caresep.inference.presence.listening_rule import ListeningRule, Signs
 from espnet2_caresep.progress import progress
 
 KINDS = ("own", "other", "absent")
@@ -131,7 +131,7 @@ def find_signs(separator, folder: Path, seed: int) -> dict[str, list[list[Signs]
 
 
 def _signs(separator, mixture: str, queries: list) -> list[list[Signs]]:
-    from espnet2_caresep.inference.audio import read_audio
+    from espnet2_caresep.inference.audio.recording import read_audio
     from espnet2_caresep.inference.stream import separate_whole
 
     heard = read_audio(mixture)

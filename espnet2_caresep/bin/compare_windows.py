@@ -92,7 +92,7 @@ def _items(folder: Path):
     """Mixture, target, own query and other query of each item, tensors (samples,)."""
     import torch
 
-    from espnet2_caresep.inference.audio import read_audio
+    from espnet2_caresep.inference.audio.recording import read_audio
 
     mixtures = read_table(folder / "wav.scp")
     lists = [

@@ -53,8 +53,8 @@ class Seeds:
         import yaml
 
         from espnet2_caresep.inference import CaRESeparator
-        from espnet2_caresep.inference.bank import save_bank
-        from espnet2_caresep.inference.bank_clips import embed_clip, extend_bank
+        from espnet2_caresep.inference.banks.clips import embed_clip, extend_bank
+        from espnet2_caresep.inference.banks.files import save_bank
         from espnet2_caresep.network import CaRESep
 
         seeds = cls.of(folder)

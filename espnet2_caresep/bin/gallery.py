@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
     if not uids:
         raise ValueError(f"{args.inference_dir}: holds no item of {folder} (stage 7)")
 
-    from espnet2_caresep.inference.audio import read_audio, write_audio
+    from espnet2_caresep.inference.audio.recording import read_audio, write_audio
     from espnet2_caresep.pictures import draw_separation
     from espnet2_caresep.scoring.metrics import sdr
 

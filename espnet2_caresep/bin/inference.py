@@ -19,7 +19,7 @@ import soundfile
 
 from espnet2_caresep.data.command import run_command
 from espnet2_caresep.data.files import read_table, write_table, write_whole
-from espnet2_caresep.inference.audio import write_audio
+from espnet2_caresep.inference.audio.recording import write_audio
 from espnet2_caresep.progress import progress
 
 logger = logging.getLogger("inference")

@@ -19,7 +19,7 @@ import numpy as np
 
 from espnet2_caresep.data.command import run_command
 from espnet2_caresep.data.files import keyed_directory, read_table, write_table
-from espnet2_caresep.inference.audio import read_audio, write_audio
+from espnet2_caresep.inference.audio.recording import read_audio, write_audio
 
 
 def get_parser() -> argparse.ArgumentParser:

@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         ValueError: If an input or a model cannot be used.
     """
-    from espnet2_caresep.inference.audio import read_audio
+    from espnet2_caresep.inference.audio.recording import read_audio
 
     if len(args.asr) > 2:
         raise ValueError("--asr takes one model, or a configuration and its weights")

@@ -77,7 +77,7 @@ def measure(
     separator, data_dir: Path, name: str, sources: int, every: int = 1
 ) -> Iterator[tuple[float, float]]:
     """Yields the SDR in dB of every item, alone and against the interferer."""
-    from espnet2_caresep.inference.audio import read_audio
+    from espnet2_caresep.inference.audio.recording import read_audio
     from espnet2_caresep.scoring.metrics import sdr
 
     files = ("wav", "spk1", "spk2", f"{name}_spk1", f"{name}_spk2")

@@ -63,13 +63,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _add(args: argparse.Namespace) -> int:
-    from espnet2_caresep.inference.bank import (
+    from espnet2_caresep.inference.banks.clips import embed_clip, extend_bank
+    from espnet2_caresep.inference.banks.files import (
         SUFFIX,
         bank_path,
         load_bank,
         save_bank,
     )
-    from espnet2_caresep.inference.bank_clips import embed_clip, extend_bank
 
     path = bank_path(args.bank)
     tracks, problems = find_tracks(args.clips, None)
@@ -110,7 +110,8 @@ def _add(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from espnet2_caresep.inference.bank import SUFFIX, BankError, bank_folder, read_bank
+    from espnet2_caresep.inference.banks.bank import BankError
+    from espnet2_caresep.inference.banks.files import SUFFIX, bank_folder, read_bank
 
     folder = args.folder or bank_folder()
     if args.folder is not None and not folder.is_dir():
@@ -139,7 +140,7 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
-    from espnet2_caresep.inference.bank import bank_path, read_bank
+    from espnet2_caresep.inference.banks.files import bank_path, read_bank
 
     bank = read_bank(args.bank)
     outliers = set(bank.outliers)
@@ -172,7 +173,8 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _remove(args: argparse.Namespace) -> int:
-    from espnet2_caresep.inference.bank import BankError, bank_path, read_bank
+    from espnet2_caresep.inference.banks.bank import BankError
+    from espnet2_caresep.inference.banks.files import bank_path, read_bank
 
     paths = [bank_path(bank) for bank in args.banks]
     for bank, path in zip(args.banks, paths):

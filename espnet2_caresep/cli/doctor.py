@@ -115,7 +115,7 @@ def _ffmpeg() -> Check:
 
 
 def _folders() -> Iterator[Check]:
-    from espnet2_caresep.inference.bank import bank_folder
+    from espnet2_caresep.inference.banks.files import bank_folder
     from espnet2_caresep.inference.models import cache_folders
 
     for name, folder in (("banks", bank_folder()), ("cache", cache_folders()[0])):

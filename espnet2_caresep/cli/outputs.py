@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from espnet2_caresep.cli.inputs import QuerySpec, Track
-from espnet2_caresep.inference.audio_writer import FORMATS, check_output
+from espnet2_caresep.inference.audio.writer import FORMATS, check_output
 from espnet2_caresep.inference.file_plan import Plan
 
 TEMPLATE = "{track}/{query}.{ext}"

@@ -20,8 +20,8 @@ from espnet2_caresep.cli.inputs import (
 )
 from espnet2_caresep.cli.model_options import chosen_model
 from espnet2_caresep.cli.outputs import check_plan, make_plans, names_one_file, suffix
-from espnet2_caresep.inference.audio_reader import AudioReader
-from espnet2_caresep.inference.audio_writer import check_holds
+from espnet2_caresep.inference.audio.reader import AudioReader
+from espnet2_caresep.inference.audio.writer import check_holds
 from espnet2_caresep.inference.file_plan import Options, Plan
 
 if TYPE_CHECKING:  # it imports torch
@@ -154,7 +154,7 @@ def _embed(
     start: float = 0.0,
     end: float | None = None,
 ) -> Query:
-    from espnet2_caresep.inference.bank import load_bank
+    from espnet2_caresep.inference.banks.files import load_bank
     from espnet2_caresep.inference.results import mean_query
 
     if spec.label is not None:

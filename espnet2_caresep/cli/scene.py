@@ -51,8 +51,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: If an input, an option, the folder or the model cannot be used.
     """
-    from espnet2_caresep.inference.audio_reader import AudioReader
-    from espnet2_caresep.inference.scene_folder import check_folder, write_scene
+    from espnet2_caresep.inference.audio.reader import AudioReader
+    from espnet2_caresep.inference.scene.folder import check_folder, write_scene
 
     folder = args.output_dir or Path(f"{args.file.stem}_scene")
     check_folder(folder, args.overwrite)
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     separator = load_separator(args)
     warn_of_untrained_tags(args)
 
-    from espnet2_caresep.inference.scene import find_scene
+    from espnet2_caresep.inference.scene.scene import find_scene
 
     values = event_values(args)
     found = find_scene(separator, mixture, None, *values, show_progress=True)

@@ -43,8 +43,8 @@ def _separate(work, args: argparse.Namespace) -> tuple[int, int]:
     from espnet2_caresep.cli.batch import progress_of, treat_all
     from espnet2_caresep.cli.errors import one_line
     from espnet2_caresep.cli.prepare import load
+    from espnet2_caresep.inference.audio.scratch import no_empty_folders
     from espnet2_caresep.inference.file_separation import separate_file
-    from espnet2_caresep.inference.scratch import no_empty_folders
 
     separator, queries, unwanted = load(args, work)
     folders = {path.parent for job in work.jobs for path in job.plan.outputs()}

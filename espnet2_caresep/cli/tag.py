@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     warn_of_untrained_tags(args)
 
     from espnet2_caresep.data.files import write_whole
-    from espnet2_caresep.inference.tag_formats import tag_file
+    from espnet2_caresep.inference.tags.formats import tag_file
 
     failed = printed = False
     for track, output in zip(tracks, outputs):
@@ -96,13 +96,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write(tags, form: str, to_file: bool, header: bool) -> str:
-    from espnet2_caresep.inference import tag_formats
+    from espnet2_caresep.inference.tags import formats
 
     if form == "json":
-        return tag_formats.as_json(tags, indent=1 if to_file else None)
+        return formats.as_json(tags, indent=1 if to_file else None)
     if form == "csv":
-        return tag_formats.as_csv(tags, header=to_file or header)
-    return (tag_formats.as_text if form == "text" else tag_formats.as_audacity)(tags)
+        return formats.as_csv(tags, header=to_file or header)
+    return (formats.as_text if form == "text" else formats.as_audacity)(tags)
 
 
 def _outputs(tracks: list[Track], args: argparse.Namespace) -> list[Path | None]:

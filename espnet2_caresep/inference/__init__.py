@@ -11,7 +11,7 @@ __all__ = [
     "StreamBlock",
     "Tags",
 ]
-HOMES = {"CaRESeparator": "separator", "Scene": "scene"}
+HOMES = {"CaRESeparator": "separator", "Scene": "scene.scene"}
 
 
 def __getattr__(name: str):

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from espnet2_caresep.inference.audio import Audio, array_shape, to_audio
-from espnet2_caresep.inference.resampling import resample
+from espnet2_caresep.inference.audio.recording import Audio, array_shape, to_audio
+from espnet2_caresep.inference.audio.resampling import resample
 from espnet2_caresep.inference.results import Query, Separation
 from espnet2_caresep.inference.stream import separate_whole
 

@@ -19,7 +19,6 @@ import numpy as np
 import torch
 
 from espnet2_caresep.config import check_keys
-from espnet2_caresep.inference.listening_rule import ListeningRule
 from espnet2_caresep.inference.network_config import build_network, size_in_bytes
 from espnet2_caresep.inference.package import (
     ModelError,
@@ -27,7 +26,8 @@ from espnet2_caresep.inference.package import (
     open_files,
     open_package,
 )
-from espnet2_caresep.inference.presence import PresenceRule
+from espnet2_caresep.inference.presence.listening_rule import ListeningRule
+from espnet2_caresep.inference.presence.share_rule import PresenceRule
 from espnet2_caresep.inference.results import Query
 from espnet2_caresep.inference.zoo import fetch_model
 from espnet2_caresep.network.base import QuerySeparator

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet2_caresep.inference.audio import Audio, read_audio, write_audio
-from espnet2_caresep.inference.audio_reader import AudioError, AudioReader
+from espnet2_caresep.inference.audio.reader import AudioError, AudioReader
+from espnet2_caresep.inference.audio.recording import Audio, read_audio, write_audio
 from espnet2_caresep.pictures import draw_separation
 
 LONGEST = 600  # seconds: a separation is in memory, and a browser plays it whole

@@ -19,11 +19,11 @@ from types import MappingProxyType
 import numpy as np
 
 from espnet2_caresep.data.files import write_whole
-from espnet2_caresep.inference.audio_reader import AudioError, AudioReader
-from espnet2_caresep.inference.audio_writer import BITS, open_writer, round_to
+from espnet2_caresep.inference.audio.reader import AudioError, AudioReader
+from espnet2_caresep.inference.audio.scratch import Scratch, open_scratch
+from espnet2_caresep.inference.audio.writer import BITS, open_writer, round_to
 from espnet2_caresep.inference.file_plan import Options, Output, Plan, Report
 from espnet2_caresep.inference.results import Query
-from espnet2_caresep.inference.scratch import Scratch, open_scratch
 from espnet2_caresep.inference.stream import SeparationStream
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from espnet2_caresep.inference import listening
-from espnet2_caresep.inference.audio import open_audio
-from espnet2_caresep.inference.audio_reader import AudioError
+from espnet2_caresep.inference.audio.reader import AudioError
+from espnet2_caresep.inference.audio.recording import open_audio
 from espnet2_caresep.inference.results import Query, Tags, mean_query
 from espnet2_caresep.network.base import QuerySeparator
 

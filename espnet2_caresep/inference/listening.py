@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from espnet2_caresep.inference.audio import SILENCE_POWER, Audio
-from espnet2_caresep.inference.audio_reader import AudioError, AudioReader
-from espnet2_caresep.inference.resampling import Resampler, resample
+from espnet2_caresep.inference.audio.reader import AudioError, AudioReader
+from espnet2_caresep.inference.audio.recording import SILENCE_POWER, Audio
+from espnet2_caresep.inference.audio.resampling import Resampler, resample
 from espnet2_caresep.inference.results import Query, Tags
 from espnet2_caresep.network.base import AnchorEncoder
 from espnet2_caresep.network.swin_unet import TOKEN_FRAMES

@@ -37,7 +37,7 @@ class Separation:
             the mixture: exactly where its samples come from 8- to 24-bit integers,
             within one rounding of float32 otherwise (inference/partition.py).
         sample_rate: Hz.
-        presence: Score 0..1 that the wanted sound is there (inference/presence.py).
+        presence: Score 0..1 that the wanted sound is there (inference/presence/share_rule.py).
     """
 
     target: np.ndarray

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from espnet2_caresep.inference.checkpoint import Checkpoint
-from espnet2_caresep.inference.presence import PresenceRule
+from espnet2_caresep.inference.presence.share_rule import PresenceRule
 from espnet2_caresep.inference.separator import CaRESeparator
 from espnet2_caresep.network.caresep import CaRESep
 from espnet2_caresep.scoring.metrics import sdr

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from espnet2_caresep.inference.audio import array_shape, open_audio
+from espnet2_caresep.inference.audio.recording import array_shape, open_audio
 from espnet2_caresep.inference.batch import separate_batch
 from espnet2_caresep.inference.checkpoint import load_checkpoint, load_files
 from espnet2_caresep.inference.results import Separation, Stems
-from espnet2_caresep.inference.scene import Scene, separate_scene
+from espnet2_caresep.inference.scene.scene import Scene, separate_scene
 from espnet2_caresep.inference.stream import separate_whole
 from espnet2_caresep.inference.streamer import Streamer
 

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from espnet2_caresep.inference.audio import open_audio
-from espnet2_caresep.inference.audio_reader import AudioError
+from espnet2_caresep.inference.audio.reader import AudioError
+from espnet2_caresep.inference.audio.recording import open_audio
+from espnet2_caresep.inference.audio.resampling import Resampler, fit_length
 from espnet2_caresep.inference.overlap_add import OverlapAdd
 from espnet2_caresep.inference.partition import split_exactly
-from espnet2_caresep.inference.presence_judge import ListeningJudge, ShareJudge
-from espnet2_caresep.inference.resampling import Resampler, fit_length
+from espnet2_caresep.inference.presence.judge import ListeningJudge, ShareJudge
 from espnet2_caresep.inference.results import Query, StreamBlock
 
 

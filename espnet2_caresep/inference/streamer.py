@@ -14,8 +14,8 @@ from espnet2_caresep.inference.device import choose_device
 from espnet2_caresep.inference.listener import Listener
 from espnet2_caresep.inference.listening import hear
 from espnet2_caresep.inference.overlap_add import OVERLAP
-from espnet2_caresep.inference.presence import PresenceRule
-from espnet2_caresep.inference.presence_judge import ListeningJudge, ShareJudge
+from espnet2_caresep.inference.presence.judge import ListeningJudge, ShareJudge
+from espnet2_caresep.inference.presence.share_rule import PresenceRule
 from espnet2_caresep.inference.results import Query, StreamBlock
 from espnet2_caresep.inference.segments import separate_segments
 from espnet2_caresep.inference.stream import (

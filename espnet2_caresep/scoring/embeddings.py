@@ -18,7 +18,7 @@ import torch
 
 from espnet2_caresep.data.files import read_table
 from espnet2_caresep.data.mixing import loudest_start
-from espnet2_caresep.inference.audio import Audio, read_audio
+from espnet2_caresep.inference.audio.recording import Audio, read_audio
 from espnet2_caresep.network.base import QuerySeparator
 from espnet2_caresep.progress import progress
 from espnet2_caresep.scoring.divergence import MIN_CLIPS

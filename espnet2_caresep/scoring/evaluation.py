@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from espnet2_caresep.data.files import read_table
-from espnet2_caresep.inference.audio import read_audio
+from espnet2_caresep.inference.audio.recording import read_audio
 from espnet2_caresep.network.stft import STFT
 from espnet2_caresep.progress import progress
 from espnet2_caresep.scoring import baselines, metrics

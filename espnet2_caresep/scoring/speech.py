@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from espnet2_caresep.data.files import read_table
-from espnet2_caresep.inference.audio import read_audio
+from espnet2_caresep.inference.audio.recording import read_audio
 from espnet2_caresep.scoring.metrics import sdr
 
 

@@ -11,7 +11,7 @@ import soundfile
 
 from espnet2_caresep.cli.main import main
 from espnet2_caresep.inference import CaRESeparator
-from espnet2_caresep.inference.bank import load_bank
+from espnet2_caresep.inference.banks.files import load_bank
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_a_bad_clip_does_not_stop_the_others(clips, tiny_zip, capsys):
 
 
 def test_an_outlier_is_warned_of(clips, tiny_zip, capsys, monkeypatch):
-    monkeypatch.setattr("espnet2_caresep.inference.bank.FAR", 0.1)
+    monkeypatch.setattr("espnet2_caresep.inference.banks.bank.FAR", 0.1)
     assert _add(clips, tiny_zip, "bell", "0.wav", "1.wav", "2.wav") == 0
     assert "is unlike the other clips" in capsys.readouterr().err
     assert main(["bank", "show", "bell"]) == 0

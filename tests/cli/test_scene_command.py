@@ -61,12 +61,12 @@ def test_a_scene_is_whole_and_replaced_only_when_told(
 
 
 def test_a_scene_that_fails_leaves_nothing(recording, tiny_zip, tmp_path, monkeypatch):
-    from espnet2_caresep.inference import scene_folder
+    from espnet2_caresep.inference.scene import folder
 
     def full(*unused):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(scene_folder, "render_scene", full)
+    monkeypatch.setattr(folder, "render_scene", full)
     assert _scene(recording, tiny_zip, tmp_path / "out") == 2
     assert [path.name for path in tmp_path.iterdir()] == ["street.wav"]
 
@@ -74,13 +74,13 @@ def test_a_scene_that_fails_leaves_nothing(recording, tiny_zip, tmp_path, monkey
 def test_a_long_scene_has_its_players_beside_the_page(
     recording, tiny_zip, tmp_path, monkeypatch
 ):
-    from espnet2_caresep.inference import scene_folder
+    from espnet2_caresep.inference.scene import folder
 
     out = tmp_path / "out"
     assert _scene(recording, tiny_zip, out, "--threshold", "0.05") == 0
     page = (out / "report.html").read_text()
     assert "data:audio" in page
-    monkeypatch.setattr(scene_folder, "IN_PAGE", 1)
+    monkeypatch.setattr(folder, "IN_PAGE", 1)
     options = ("--threshold", "0.05", "--overwrite")
     assert _scene(recording, tiny_zip, out, *options) == 0
     page = (out / "report.html").read_text()
@@ -91,7 +91,7 @@ def test_a_long_scene_has_its_players_beside_the_page(
         assert f'src="listen/{player}"' in page
         assert abs(soundfile.info(out / "listen" / player).duration - 1.5) < 0.1
     # A shorter scene in its place leaves none of them.
-    monkeypatch.setattr(scene_folder, "IN_PAGE", 600)
+    monkeypatch.setattr(folder, "IN_PAGE", 600)
     assert _scene(recording, tiny_zip, out, *options) == 0
     assert list((out / "listen").iterdir()) == []
 

@@ -13,15 +13,15 @@ import soundfile
 
 from espnet2_caresep.cli.main import main
 from espnet2_caresep.inference import CaRESeparator
-from espnet2_caresep.inference.events import Event, find_events
-from espnet2_caresep.inference.frame_scores import score_frames
-from espnet2_caresep.inference.tag_formats import (
+from espnet2_caresep.inference.tags.events import Event, find_events
+from espnet2_caresep.inference.tags.formats import (
     FileTags,
     as_audacity,
     as_csv,
     as_json,
     as_text,
 )
+from espnet2_caresep.inference.tags.frame_scores import score_frames
 
 
 @pytest.fixture

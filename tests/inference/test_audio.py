@@ -9,14 +9,14 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espnet2_caresep.inference.audio import read_audio, write_audio
-from espnet2_caresep.inference.audio_reader import AudioError, AudioReader
-from espnet2_caresep.inference.audio_writer import (
+from espnet2_caresep.inference.audio.reader import AudioError, AudioReader
+from espnet2_caresep.inference.audio.recording import read_audio, write_audio
+from espnet2_caresep.inference.audio.resampling import Resampler, resample
+from espnet2_caresep.inference.audio.writer import (
     check_output,
     round_to,
     to_integers,
 )
-from espnet2_caresep.inference.resampling import Resampler, resample
 
 
 @pytest.mark.parametrize(

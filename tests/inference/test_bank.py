@@ -8,17 +8,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from espnet2_caresep.inference import CaRESeparator
-from espnet2_caresep.inference.bank import (
-    Bank,
-    BankError,
-    Source,
+from espnet2_caresep.inference.banks.bank import Bank, BankError, Source
+from espnet2_caresep.inference.banks.clips import embed_clip, extend_bank
+from espnet2_caresep.inference.banks.files import (
     bank_folder,
     bank_path,
     load_bank,
     read_bank,
     save_bank,
 )
-from espnet2_caresep.inference.bank_clips import embed_clip, extend_bank
 
 
 def _bank(embeddings, pooled=None, name="dog"):

@@ -9,7 +9,7 @@ import soundfile
 import yaml
 
 from espnet2_caresep.bin import calibrate_presence
-from espnet2_caresep.inference.listening_rule import ListeningRule, Signs
+from espnet2_caresep.inference.presence.listening_rule import ListeningRule, Signs
 from espnet2_caresep.inference.separator import CaRESeparator
 from espnet2_caresep.inference.stream import Block
 

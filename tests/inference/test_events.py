@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from espnet2_caresep.inference import CaRESeparator
-from espnet2_caresep.inference.events import Event, find_events
-from espnet2_caresep.inference.frame_scores import FrameScores, score_frames
+from espnet2_caresep.inference.tags.events import Event, find_events
+from espnet2_caresep.inference.tags.frame_scores import FrameScores, score_frames
 
 HOP = 0.32
 
@@ -74,7 +74,7 @@ def test_segments_of_one_frame(sound):
     import torch
 
     from espnet2_caresep.inference.checkpoint import Checkpoint
-    from espnet2_caresep.inference.presence import PresenceRule
+    from espnet2_caresep.inference.presence.share_rule import PresenceRule
     from espnet2_caresep.network import CaRESep
 
     # A segment holds one whole frame, so that a tail of 10 samples is a segment, too.

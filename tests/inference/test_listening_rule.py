@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espnet2_caresep.inference.listening_rule import (
+from espnet2_caresep.inference.presence.listening_rule import (
     ListeningRule,
     Signs,
     likeness,

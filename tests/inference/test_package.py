@@ -12,8 +12,8 @@ import yaml
 
 from espnet2_caresep.inference import checkpoint, package
 from espnet2_caresep.inference.checkpoint import load_checkpoint
-from espnet2_caresep.inference.listening_rule import ListeningRule
 from espnet2_caresep.inference.package import ModelError
+from espnet2_caresep.inference.presence.listening_rule import ListeningRule
 
 WEIGHTS = "valid.mixture_sdr.best.pth"
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espnet2_caresep.inference.presence import PresenceMeter, PresenceRule
+from espnet2_caresep.inference.presence.share_rule import PresenceMeter, PresenceRule
 
 
 def _shares(mixture, targets, rate=1000, cuts=()):

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from espnet2_caresep.cli.main import main
 from espnet2_caresep.inference import CaRESeparator
-from espnet2_caresep.inference.listening_rule import (
+from espnet2_caresep.inference.presence.judge import ListeningJudge
+from espnet2_caresep.inference.presence.listening_rule import (
     ListeningRule,
     Signs,
     likeness,
     log_expectation,
 )
-from espnet2_caresep.inference.presence_judge import ListeningJudge
-from espnet2_caresep.inference.telling_stretches import TellingStretches
+from espnet2_caresep.inference.presence.telling_stretches import TellingStretches
 
 RULE = {"bias": 0.3, "share_weight": 2.0, "target_weight": 2.0, "mixture_weight": 0.5}
 

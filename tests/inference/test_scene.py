@@ -18,21 +18,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from espnet2_caresep.inference import CaRESeparator
-from espnet2_caresep.inference import audio as audio_module
-from espnet2_caresep.inference.audio import Audio
-from espnet2_caresep.inference.events import Event
-from espnet2_caresep.inference.report import Track, render
+from espnet2_caresep.inference.audio import recording as audio_module
+from espnet2_caresep.inference.audio.recording import Audio
 from espnet2_caresep.inference.results import Tags
-from espnet2_caresep.inference.scene import (
+from espnet2_caresep.inference.scene.folder import describe, stem_names
+from espnet2_caresep.inference.scene.page import render_scene
+from espnet2_caresep.inference.scene.pieces import cut_at_borders, split_alone
+from espnet2_caresep.inference.scene.report import Track, render
+from espnet2_caresep.inference.scene.scene import (
     describe_sounds,
     find_scene,
     separate_scene,
 )
-from espnet2_caresep.inference.scene_folder import describe, stem_names
-from espnet2_caresep.inference.scene_page import render_scene
-from espnet2_caresep.inference.scene_pieces import cut_at_borders, split_alone
-from espnet2_caresep.inference.scene_stream import FADE, scene_blocks
+from espnet2_caresep.inference.scene.stream import FADE, scene_blocks
 from espnet2_caresep.inference.stream import Block
+from espnet2_caresep.inference.tags.events import Event
 
 RATE, HOP = 32000, 10240
 

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from espnet2_caresep.inference import CaRESeparator, Query
-from espnet2_caresep.inference.listening_rule import ListeningRule
 from espnet2_caresep.inference.partition import split_exactly
-from espnet2_caresep.inference.presence_judge import ListeningJudge
+from espnet2_caresep.inference.presence.judge import ListeningJudge
+from espnet2_caresep.inference.presence.listening_rule import ListeningRule
 from espnet2_caresep.inference.segments import separate_segments
 from espnet2_caresep.inference.stream import Inside, SeparationStream
 from espnet2_caresep.scoring.metrics import sdr

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from espnet2_caresep.inference.events import Event
+from espnet2_caresep.inference.tags.events import Event
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from espnet2_caresep.inference.audio import SILENCE_POWER
+from espnet2_caresep.inference.audio.recording import SILENCE_POWER
 
 COUNT = 2  # stretches of a query
 POWER = 0.75  # of the mixture's energy, by which the target's is divided

@@ -1,7 +1,7 @@
 """A recording taken apart: what sounds in it, when, and a stem for each of its sounds.
 
-Events are found by the tagging head (inference/events.py), separated with their own
-spans as queries (inference/scene_stream.py), and those of one label are one stem. Stems
+Events are found by the tagging head (inference/tags/events.py), separated with their own
+spans as queries (inference/scene/stream.py), and those of one label are one stem. Stems
 and residual are the mixture.
 """
 
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from espnet2_caresep.inference.audio import Audio, open_audio
-from espnet2_caresep.inference.audio_reader import AudioReader
-from espnet2_caresep.inference.events import Event, find_sounds
-from espnet2_caresep.inference.frame_scores import FrameScores, score_frames
-from espnet2_caresep.inference.presence import QUIET
-from espnet2_caresep.inference.scene_stream import scene_blocks
+from espnet2_caresep.inference.audio.reader import AudioReader
+from espnet2_caresep.inference.audio.recording import Audio, open_audio
+from espnet2_caresep.inference.presence.share_rule import QUIET
+from espnet2_caresep.inference.scene.stream import scene_blocks
 from espnet2_caresep.inference.stream import Block
+from espnet2_caresep.inference.tags.events import Event, find_sounds
+from espnet2_caresep.inference.tags.frame_scores import FrameScores, score_frames
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def find_scene(
         separator: A :class:`~espnet2_caresep.inference.CaRESeparator`.
         audio: Path, array or tensor.
         sample_rate: Rate of an array in Hz.
-        threshold: As :func:`~espnet2_caresep.inference.events.find_sounds`.
+        threshold: As :func:`~espnet2_caresep.inference.tags.events.find_sounds`.
         top: Likewise.
         min_duration: Likewise.
         max_gap: Likewise.

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from espnet2_caresep.inference.audio import SILENCE_POWER, Audio, open_audio
-from espnet2_caresep.inference.audio_reader import AudioError, AudioReader
-from espnet2_caresep.inference.resampling import Resampler, fit_length
+from espnet2_caresep.inference.audio.reader import AudioError, AudioReader
+from espnet2_caresep.inference.audio.recording import SILENCE_POWER, Audio, open_audio
+from espnet2_caresep.inference.audio.resampling import Resampler, fit_length
 from espnet2_caresep.network.swin_unet import TOKEN_FRAMES
 from espnet2_caresep.progress import progress
 

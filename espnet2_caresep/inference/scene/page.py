@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from espnet2_caresep.inference.audio import Audio
-from espnet2_caresep.inference.audio_reader import AudioReader
-from espnet2_caresep.inference.events import Event
-from espnet2_caresep.inference.report import COLOURS, Track, render
+from espnet2_caresep.inference.audio.reader import AudioReader
+from espnet2_caresep.inference.audio.recording import Audio
+from espnet2_caresep.inference.scene.report import COLOURS, Track, render
+from espnet2_caresep.inference.tags.events import Event
 
 NOTHING = "No sound reached the threshold, so the residual is all."
 QUERIES = (

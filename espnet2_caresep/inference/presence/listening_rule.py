@@ -1,8 +1,8 @@
 """Whether a sound is there at all, by what the model hears in what it separated.
 
 The share of the mixture that a target took tells little where the query is another clip
-of the wanted class (inference/presence.py). A model that tags knows more. Three signs
-(:class:`Signs`) of a stretch of the recording (inference/telling_stretches.py) are
+of the wanted class (inference/presence/share_rule.py). A model that tags knows more. Three signs
+(:class:`Signs`) of a stretch of the recording (inference/presence/telling_stretches.py) are
 weighed:
 
     z = bias + share_weight * share + target_weight * target
@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from espnet2_caresep.inference.presence import LARGEST
+from espnet2_caresep.inference.presence.share_rule import LARGEST
 
 LEAST = 1e-4  # probability of a class below which it does not matter how small it is
 

@@ -19,13 +19,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from espnet2_caresep.inference.audio import Audio
-from espnet2_caresep.inference.audio_reader import AudioReader
-from espnet2_caresep.inference.events import Event
+from espnet2_caresep.inference.audio.reader import AudioReader
+from espnet2_caresep.inference.audio.recording import Audio
 from espnet2_caresep.inference.partition import split_exactly
 from espnet2_caresep.inference.results import Query
-from espnet2_caresep.inference.scene_pieces import Piece, cut_at_borders, split_alone
+from espnet2_caresep.inference.scene.pieces import Piece, cut_at_borders, split_alone
 from espnet2_caresep.inference.stream import Block
+from espnet2_caresep.inference.tags.events import Event
 from espnet2_caresep.progress import progress
 
 FADE = 0.16  # seconds of a cross-fade, half a frame of the tagging head at 32 kHz

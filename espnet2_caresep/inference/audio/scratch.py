@@ -11,7 +11,7 @@ from typing import IO
 
 import numpy as np
 
-from espnet2_caresep.inference.audio_reader import AudioError
+from espnet2_caresep.inference.audio.reader import AudioError
 from espnet2_caresep.inference.stream import Block
 
 

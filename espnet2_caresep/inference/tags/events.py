@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from espnet2_caresep.inference.frame_scores import FrameScores
+from espnet2_caresep.inference.tags.frame_scores import FrameScores
 
 LOW = 0.5  # the lower threshold as a share of the upper one
 
@@ -43,7 +43,7 @@ def find_events(
     """Events of all classes, in order of time.
 
     Args:
-        scores: From :func:`~espnet2_caresep.inference.frame_scores.score_frames`.
+        scores: From :func:`~espnet2_caresep.inference.tags.frame_scores.score_frames`.
         threshold: Probability that one frame of an event must reach; its other frames
             must reach half of it.
         min_duration: Shorter events are dropped, in seconds.
@@ -94,7 +94,7 @@ def find_sounds(
     """The labels of a recording and their events.
 
     Args:
-        scores: From :func:`~espnet2_caresep.inference.frame_scores.score_frames`.
+        scores: From :func:`~espnet2_caresep.inference.tags.frame_scores.score_frames`.
         threshold: Probability from which a sound is there.
         top: At most so many labels, the most probable ones, and only their events.
         min_duration: As :func:`find_events`.

@@ -14,14 +14,14 @@ from typing import IO
 import numpy as np
 import soundfile
 
-from espnet2_caresep.inference.audio import Audio
-from espnet2_caresep.inference.audio_reader import AudioReader
-from espnet2_caresep.inference.audio_writer import MP3_RATES
-from espnet2_caresep.inference.events import Event
-from espnet2_caresep.inference.resampling import Resampler
+from espnet2_caresep.inference.audio.reader import AudioReader
+from espnet2_caresep.inference.audio.recording import Audio
+from espnet2_caresep.inference.audio.resampling import Resampler
+from espnet2_caresep.inference.audio.writer import MP3_RATES
+from espnet2_caresep.inference.tags.events import Event
 from espnet2_caresep.pictures import RANGE_DB, log_mel_columns
 
-TEMPLATE = Path(__file__).parents[1] / "templates" / "scene.html"
+TEMPLATE = Path(__file__).parents[2] / "templates" / "scene.html"
 # Hues that are told apart, also by most who do not see all colours (Okabe and Ito).
 COLOURS = (
     "#0072b2",

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet2_caresep.inference.audio_reader import (
+from espnet2_caresep.inference.audio.reader import (
     RATES,
     AudioError,
     AudioReader,
     checked_samples,
 )
-from espnet2_caresep.inference.audio_writer import open_writer
-from espnet2_caresep.inference.resampling import resample
+from espnet2_caresep.inference.audio.resampling import resample
+from espnet2_caresep.inference.audio.writer import open_writer
 
 SILENCE_POWER = 1e-10  # mean square, -100 dB; below there is nothing to learn from
 SMALL_BLOCK = 2**18  # samples; blocks of arrays, as of files, keep memory small

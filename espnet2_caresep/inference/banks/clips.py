@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet2_caresep.inference.audio import read_audio
-from espnet2_caresep.inference.bank import Bank, Source
+from espnet2_caresep.inference.audio.recording import read_audio
+from espnet2_caresep.inference.banks.bank import Bank, Source
 from espnet2_caresep.inference.results import Query
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 
 from espnet2_caresep.data.files import write_whole
-from espnet2_caresep.inference.audio_reader import AudioError, native_path, reason
+from espnet2_caresep.inference.audio.reader import AudioError, native_path, reason
 
 SUBTYPES = {"float": "FLOAT", "pcm16": "PCM_16", "pcm24": "PCM_24"}
 BITS = {"pcm16": 16, "pcm24": 24}
@@ -203,4 +203,6 @@ def _disk_errors(name: str) -> Iterator[None]:
         raise
     except (soundfile.SoundFileError, OSError) as error:
         text = getattr(error, "strerror", None) or reason(error)
+        if text == "System error":  # all that libsndfile says of it
+            text += "; is the disk full?"
         raise AudioError(f"{name}: cannot be written ({text})") from error

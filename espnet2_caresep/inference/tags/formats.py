@@ -8,8 +8,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from espnet2_caresep.inference.events import Event, find_sounds
-from espnet2_caresep.inference.frame_scores import score_frames
+from espnet2_caresep.inference.tags.events import Event, find_sounds
+from espnet2_caresep.inference.tags.frame_scores import score_frames
 
 COLUMNS = ("file", "kind", "label", "score", "start", "end")
 
@@ -52,7 +52,7 @@ def tag_file(
     Args:
         separator: A :class:`~espnet2_caresep.inference.CaRESeparator`.
         path: Audio file.
-        threshold: As :func:`~espnet2_caresep.inference.events.find_sounds`.
+        threshold: As :func:`~espnet2_caresep.inference.tags.events.find_sounds`.
         top: Likewise.
         min_duration: Likewise.
         max_gap: Likewise.

@@ -11,19 +11,19 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from espnet2_caresep.inference.audio import Audio
-from espnet2_caresep.inference.audio_reader import AudioReader
-from espnet2_caresep.inference.audio_writer import open_writer
-from espnet2_caresep.inference.report import encode, gain_of
-from espnet2_caresep.inference.scene import (
+from espnet2_caresep.inference.audio.reader import AudioReader
+from espnet2_caresep.inference.audio.recording import Audio
+from espnet2_caresep.inference.audio.writer import open_writer
+from espnet2_caresep.inference.scene.page import render_scene
+from espnet2_caresep.inference.scene.report import encode, gain_of
+from espnet2_caresep.inference.scene.scene import (
     EnergyMeter,
     Found,
     Sound,
     describe_sounds,
 )
-from espnet2_caresep.inference.scene_page import render_scene
-from espnet2_caresep.inference.scene_stream import scene_blocks
-from espnet2_caresep.inference.tag_formats import event_row
+from espnet2_caresep.inference.scene.stream import scene_blocks
+from espnet2_caresep.inference.tags.formats import event_row
 
 IN_PAGE = 600  # seconds of a recording whose sounds the page itself can hold
 TIMELINE, PAGE, RESIDUAL, STEMS, PLAYERS = (

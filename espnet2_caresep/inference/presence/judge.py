@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from espnet2_caresep.inference.listening_rule import (
+from espnet2_caresep.inference.presence.listening_rule import (
     ListeningRule,
     Signs,
     likeness,
     log_expectation,
 )
-from espnet2_caresep.inference.presence import PresenceMeter, PresenceRule
-from espnet2_caresep.inference.telling_stretches import TellingStretches
+from espnet2_caresep.inference.presence.share_rule import PresenceMeter, PresenceRule
+from espnet2_caresep.inference.presence.telling_stretches import TellingStretches
 
 
 class ShareJudge:

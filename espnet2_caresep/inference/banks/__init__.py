@@ -1,0 +1,1 @@
+"""Query banks: several examples of one sound under a name."""

@@ -1,0 +1,1 @@
+"""Whether the wanted sound is there at all."""
