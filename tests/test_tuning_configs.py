@@ -184,3 +184,12 @@ def test_every_configuration_builds_its_network(path):
     # The first line says which row it is.
     first = path.read_text(encoding="utf-8").splitlines()[0]
     assert first.startswith("# ") and len(first) > 20
+
+
+@pytest.mark.parametrize("config", ["debsounds_cpu", "debsounds_more"])
+def test_our_models_start_from_the_network_that_they_train(config):
+    names = (f"train_{config}.yaml", f"train_{config}_cls.yaml")
+    model, start_of = (read(TUNING / name) for name in names)
+    assert model["extractor_conf"] == start_of["extractor_conf"]
+    default = read(TUNING / "train_debsounds_cpu.yaml")
+    assert model["extractor_conf"] == default["extractor_conf"]
