@@ -3,10 +3,10 @@
 A query is present in a mixture if the mixture holds its sound: the own clip and another
 clip of the class of each source. It is absent if none of the mixture's labels is its
 own: a source of another pair, drawn at random. A logistic regression on the signs of
-presence (``inference/presence/listening_rule.py``) gives the model's rule; present and absent
-queries weigh the same, and a sign that speaks against presence is left out. Writes
-presence.json: the rule, and how well it tells present from absent (area under the ROC
-curve, shares of right answers), for own and other clips apart.
+presence (``inference/presence/listening_rule.py``) gives the model's rule; present and
+absent queries weigh the same, and a sign that speaks against presence is left out.
+Writes presence.json: the rule, and how well it tells present from absent (area under
+the ROC curve, shares of right answers), for own and other clips apart.
 """
 
 from __future__ import annotations

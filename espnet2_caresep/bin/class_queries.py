@@ -1,8 +1,8 @@
 """Embeds the training clips of each class: what ``caresep separate --label`` uses.
 
 The query of a class is the mean embedding of the clips that have its label, followed by
-the mean of their class logits, from which presence is judged. It is written as ``class_queries.safetensors`` beside the configuration of the model, where
-the model is looked for it; packed along, it makes a zip that knows its classes:
+the mean of their class logits, from which presence is judged. It is written as
+``class_queries.safetensors`` beside the configuration of the model; packed along, it makes a zip that knows its classes:
 
     python -m espnet2_caresep.bin.class_queries --model exp/M --data_dir dump/raw/train
     python -m espnet2.bin.pack enh --train_config exp/M/config.yaml ... \

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options."""
     parser.description = (
         "Name what sounds in recordings of any length, with scores, and say when: "
-        "events with start and end. An event needs a moment (0.32 s at 32 kHz) at the "
+        "events with start and end. An event needs a moment of the model at the "
         "threshold and reaches as far as moments stay above half of it."
     )
     parser.add_argument(

@@ -27,7 +27,7 @@ from espnet2_caresep.inference.package import (
     open_package,
 )
 from espnet2_caresep.inference.presence.listening_rule import ListeningRule
-from espnet2_caresep.inference.presence.share_rule import PresenceRule
+from espnet2_caresep.inference.presence.share_rule import ShareRule
 from espnet2_caresep.inference.results import Query
 from espnet2_caresep.inference.zoo import fetch_model
 from espnet2_caresep.network.base import QuerySeparator
@@ -55,7 +55,7 @@ class Checkpoint:
     labels: list[str] | None
     fingerprint: str
     name: str
-    presence_rule: PresenceRule | ListeningRule
+    presence_rule: ShareRule | ListeningRule
     class_queries: Mapping[str, Query]
 
 
@@ -119,10 +119,10 @@ def _labels(config: dict, count: int, name: str) -> list[str] | None:
     return labels
 
 
-def _presence_rule(config: dict, name: str) -> PresenceRule | ListeningRule:
+def _presence_rule(config: dict, name: str) -> ShareRule | ListeningRule:
     conf = config.get("presence") or {}
-    by_share = isinstance(conf, dict) and conf.keys() <= vars(PresenceRule()).keys()
-    kind = PresenceRule if by_share else ListeningRule
+    by_share = isinstance(conf, dict) and conf.keys() <= vars(ShareRule()).keys()
+    kind = ShareRule if by_share else ListeningRule
     try:
         check_keys("presence", conf, kind)
         return kind(**conf)

@@ -24,7 +24,8 @@ class Query:
 def mean_query(queries: Iterable[Query]) -> Query:
     """What several examples of a sound have in common; at least one."""
     parts = zip(*((query.embedding, query.tags) for query in queries))
-    return Query(*(np.mean(part, axis=0, dtype=np.float32) for part in parts))
+    means = (np.mean(part, axis=0, dtype=np.float64) for part in parts)
+    return Query(*(mean.astype(np.float32) for mean in means))
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Separation:
             the mixture: exactly where its samples come from 8- to 24-bit integers,
             within one rounding of float32 otherwise (inference/partition.py).
         sample_rate: Hz.
-        presence: Score 0..1 that the wanted sound is there (inference/presence/share_rule.py).
+        presence: Score 0..1 that the wanted sound is there (inference/presence).
     """
 
     target: np.ndarray

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from espnet2_caresep.inference.checkpoint import Checkpoint
-from espnet2_caresep.inference.presence.share_rule import PresenceRule
+from espnet2_caresep.inference.presence.share_rule import ShareRule
 from espnet2_caresep.inference.separator import CaRESeparator
 from espnet2_caresep.network.caresep import CaRESep
 from espnet2_caresep.scoring.metrics import sdr
@@ -74,7 +74,7 @@ def tiny_separator(device: str = "auto") -> CaRESeparator:
             num_classes=2,
         )
     network.eval().requires_grad_(False)
-    checkpoint = Checkpoint(network, None, "untrained", "none", PresenceRule(), {})
+    checkpoint = Checkpoint(network, None, "untrained", "none", ShareRule(), {})
     return CaRESeparator(checkpoint, device)
 
 

@@ -15,7 +15,7 @@ from espnet2_caresep.inference.listener import Listener
 from espnet2_caresep.inference.listening import hear
 from espnet2_caresep.inference.overlap_add import OVERLAP
 from espnet2_caresep.inference.presence.judge import ListeningJudge, ShareJudge
-from espnet2_caresep.inference.presence.share_rule import PresenceRule
+from espnet2_caresep.inference.presence.share_rule import ShareRule
 from espnet2_caresep.inference.results import Query, StreamBlock
 from espnet2_caresep.inference.segments import separate_segments
 from espnet2_caresep.inference.stream import (
@@ -153,7 +153,7 @@ class Streamer(Listener):
         self, queries: Sequence[Query], sample_rate: int
     ) -> ShareJudge | ListeningJudge:
         rule = self.presence_rule
-        if isinstance(rule, PresenceRule):
+        if isinstance(rule, ShareRule):
             return ShareJudge(rule, len(queries), sample_rate)
         segment = self.network.segment_samples * sample_rate // self.sample_rate
         tags = np.stack([query.tags for query in queries])

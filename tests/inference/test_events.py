@@ -74,14 +74,14 @@ def test_segments_of_one_frame(sound):
     import torch
 
     from espnet2_caresep.inference.checkpoint import Checkpoint
-    from espnet2_caresep.inference.presence.share_rule import PresenceRule
+    from espnet2_caresep.inference.presence.share_rule import ShareRule
     from espnet2_caresep.network import CaRESep
 
     # A segment holds one whole frame, so that a tail of 10 samples is a segment, too.
     torch.manual_seed(0)
     tiny = {"embed_dim": 4, "depths": [1] * 4, "decoder_depths": [1] * 3}
     network = CaRESep(**tiny, segment_frames=64, num_classes=2, heads=[1] * 4).eval()
-    checkpoint = Checkpoint(network, None, "f", "tiny", PresenceRule(), {})
+    checkpoint = Checkpoint(network, None, "f", "tiny", ShareRule(), {})
     separator = CaRESeparator(checkpoint, "cpu")
     clip = sound(1, 1.28)[:, : 2 * 10240 + 10]
     scores = score_frames(separator, clip, 32000)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espnet2_caresep.inference.presence.share_rule import PresenceMeter, PresenceRule
+from espnet2_caresep.inference.presence.share_rule import PresenceMeter, ShareRule
 
 
 def _shares(mixture, targets, rate=1000, cuts=()):
@@ -27,7 +27,7 @@ def test_a_sound_of_one_second_in_a_minute_counts():
     quiet = 0.01 * mixture
     shares = _shares(mixture, np.stack([target, quiet, 0 * mixture]))
     assert shares == [pytest.approx(0), pytest.approx(-40, abs=0.01), -math.inf]
-    rule = PresenceRule()
+    rule = ShareRule()
     assert [rule.is_present(rule.score(s)) for s in shares] == [True, False, False]
 
 
@@ -59,7 +59,7 @@ def test_blocks_change_nothing(cuts):
     st.floats(0.1, 20),
 )
 def test_scores_are_bounded_and_rise(share, more, midpoint, width):
-    rule = PresenceRule(midpoint, width)
+    rule = ShareRule(midpoint, width)
     assert 0 <= rule.score(share) <= rule.score(share + more) <= 1
     assert rule.score(midpoint) == 0.5 and rule.score(-math.inf) == 0
 
@@ -75,4 +75,4 @@ def test_scores_are_bounded_and_rise(share, more, midpoint, width):
 )
 def test_rules_that_cannot_be(values):
     with pytest.raises(ValueError, match="presence needs"):
-        PresenceRule(**values)
+        ShareRule(**values)

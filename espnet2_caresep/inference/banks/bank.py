@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from espnet2_caresep.inference.results import Query
+from espnet2_caresep.inference.results import Query, mean_query
 
 FAR = 2.0  # times the other clips' median distance: such a clip is called an outlier
 FEWEST = 3  # clips without which nothing can be called an outlier
@@ -55,8 +55,7 @@ class Bank:
     @property
     def query(self) -> Query:
         """The query that the bank stands for: the clips' mean."""
-        means = (x.mean(0, dtype=np.float64) for x in (self.embeddings, self.tags))
-        return Query(*(mean.astype(np.float32) for mean in means))
+        return mean_query(map(Query, self.embeddings, self.tags))
 
     @property
     def dispersion(self) -> float:

@@ -12,7 +12,7 @@ from espnet2_caresep.inference.presence.listening_rule import (
     likeness,
     log_expectation,
 )
-from espnet2_caresep.inference.presence.share_rule import PresenceMeter, PresenceRule
+from espnet2_caresep.inference.presence.share_rule import PresenceMeter, ShareRule
 from espnet2_caresep.inference.presence.telling_stretches import TellingStretches
 
 
@@ -25,7 +25,7 @@ class ShareJudge:
         sample_rate: Rate of the mixture in Hz.
     """
 
-    def __init__(self, rule: PresenceRule, queries: int, sample_rate: int):
+    def __init__(self, rule: ShareRule, queries: int, sample_rate: int):
         self.rule = rule
         self._meter = PresenceMeter(sample_rate, queries)
 

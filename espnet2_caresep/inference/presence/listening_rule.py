@@ -1,9 +1,8 @@
 """Whether a sound is there at all, by what the model hears in what it separated.
 
-The share of the mixture that a target took tells little where the query is another clip
-of the wanted class (inference/presence/share_rule.py). A model that tags knows more. Three signs
-(:class:`Signs`) of a stretch of the recording (inference/presence/telling_stretches.py) are
-weighed:
+The share of the mixture that a target took (share_rule.py) tells little where the query
+is another clip of the wanted class. A model that tags knows more. Three signs
+(:class:`Signs`) of a stretch of the recording (telling_stretches.py) are weighed:
 
     z = bias + share_weight * share + target_weight * target
         + mixture_weight * mixture
@@ -26,7 +25,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from espnet2_caresep.inference.presence.share_rule import LARGEST
+from espnet2_caresep.inference.presence.rule import (
+    LARGEST,
+    Rule,
+    all_numbers,
+    logistic,
+)
 
 LEAST = 1e-4  # probability of a class below which it does not matter how small it is
 
@@ -46,7 +50,7 @@ class Signs(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ListeningRule:
+class ListeningRule(Rule):
     """How signs become a score.
 
     Attributes:
@@ -65,9 +69,9 @@ class ListeningRule:
 
     def __post_init__(self):
         values = astuple(self)
-        if not all(
-            isinstance(v, (int, float)) and abs(v) < LARGEST for v in values
-        ) or not (min(values[1:]) >= 0 and self.threshold <= 1):
+        if not all_numbers(values) or not (
+            min(values[1:]) >= 0 and self.threshold <= 1
+        ):
             raise ValueError(
                 f"presence needs a bias and weights below {LARGEST}, weights of 0 or "
                 f"more and a threshold in 0..1, not {values}"
@@ -84,11 +88,7 @@ class ListeningRule:
         weights = (self.share_weight, self.target_weight, self.mixture_weight)
         weighed = [sum(w * x for w, x in zip(weights, stretch)) for stretch in signs]
         z = self.bias + max(weighed) - math.log(len(signs)) / 2
-        return 1 / (1 + math.exp(-z)) if z > -700 else 0.0
-
-    def is_present(self, presence: float) -> bool:
-        """Whether a sound of this score is judged present."""
-        return presence >= self.threshold
+        return logistic(z)
 
 
 def likeness(query: np.ndarray, target: np.ndarray) -> float:

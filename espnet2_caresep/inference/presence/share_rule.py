@@ -20,13 +20,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from espnet2_caresep.inference.presence.rule import (
+    LARGEST,
+    Rule,
+    all_numbers,
+    logistic,
+)
+
 WINDOW_SECONDS = 1.0
 QUIET = 1e-4  # -40 dB
-LARGEST = 10**6  # of a rule's numbers; a configuration may say anything
 
 
 @dataclass(frozen=True)
-class PresenceRule:
+class ShareRule(Rule):
     """How a share of energy becomes a score.
 
     Attributes:
@@ -41,9 +47,9 @@ class PresenceRule:
 
     def __post_init__(self):
         values = (self.midpoint_db, self.width_db, self.threshold)
-        if not all(
-            isinstance(v, (int, float)) and abs(v) < LARGEST for v in values
-        ) or not (self.width_db > 0 and 0 <= self.threshold <= 1):
+        if not all_numbers(values) or not (
+            self.width_db > 0 and 0 <= self.threshold <= 1
+        ):
             raise ValueError(
                 f"presence needs numbers below {LARGEST}, width_db above 0 and a "
                 f"threshold in 0..1, not {values}"
@@ -51,12 +57,7 @@ class PresenceRule:
 
     def score(self, share_db: float) -> float:
         """Presence, 0..1, of a share in dB; -inf is allowed."""
-        x = (share_db - self.midpoint_db) / self.width_db
-        return 1 / (1 + math.exp(-x)) if x > -700 else 0.0
-
-    def is_present(self, presence: float) -> bool:
-        """Whether a sound of this score is judged present."""
-        return presence >= self.threshold
+        return logistic((share_db - self.midpoint_db) / self.width_db)
 
 
 class PresenceMeter:

@@ -20,8 +20,8 @@ QUERIES = (
 )
 BORDERS = (
     "An event needs one moment of probability {threshold:g} and reaches as far as "
-    "moments stay above half of it. Its borders are as coarse as the model's moments "
-    "(0.32 s at 32 kHz). Events 40 dB below the loudest one are left out."
+    "moments stay above half of it. Its borders are as coarse as the model's moments. "
+    "Events 40 dB below the loudest one are left out."
 )
 SUM = (
     "All stems and the residual add up to the recording. The players play MP3; the "

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from espnet2_caresep.inference.audio.reader import AudioReader
-from espnet2_caresep.inference.audio.recording import Audio, open_audio
+from espnet2_caresep.inference.audio.recording import Audio, array_shape, open_audio
 from espnet2_caresep.inference.presence.share_rule import QUIET
 from espnet2_caresep.inference.scene.stream import scene_blocks
 from espnet2_caresep.inference.stream import Block
@@ -166,7 +166,7 @@ def separate_scene(
         [Audio(stem, rate, label) for stem, label in zip(stems, found.labels)],
     )
     if shape is None:
-        shape = residual.shape if len(residual) > 1 else residual.shape[1:]
+        shape = array_shape(*residual.shape)
     return Scene(
         {label: stem.reshape(shape) for label, stem in zip(found.labels, stems)},
         residual.reshape(shape),

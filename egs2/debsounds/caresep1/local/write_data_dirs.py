@@ -64,6 +64,12 @@ def choose_labels(clips: list[Clip], labels: str) -> list[Clip]:
             f"--labels: no clip is {' or '.join(sorted(wanted - known))}; there are "
             f"{' '.join(sorted(known))}"
         )
+    return of_labels(clips, labels)
+
+
+def of_labels(clips: list[Clip], labels: str) -> list[Clip]:
+    """Returns the clips that have one of the labels, or all where none is named."""
+    wanted = set(filter(None, labels.split(",")))
     return [clip for clip in clips if not wanted or clip.label in wanted]
 
 
@@ -97,8 +103,7 @@ def choose_more(more: list[Clip], clips: list[Clip], labels: str) -> list[Clip]:
                 f"{clip.uid}: further clips must be for training, with names and "
                 "groups of their own"
             )
-    wanted = set(filter(None, labels.split(",")))
-    return [clip for clip in more if not wanted or clip.label in wanted]
+    return of_labels(more, labels)
 
 
 def find_clips(
