@@ -38,8 +38,10 @@ class ESPnetCaRESepModel(AbsESPnetModel):
         cpu_autocast: "bfloat16" runs the network in bfloat16 on CPU (its STFT, the
             product with the mask and the losses stay in float32); None in float32.
             On GPU, ``--use_amp`` does this.
-        mixup_alpha: In mode "cls", anchors are mixed in random proportion
+        mixup_alpha: Tagging learns from anchors mixed in random proportion
             Beta(alpha, alpha) at equal level, labels in the same proportion; 0 is off.
+            In mode "cls" all anchors are mixed; in "cls+sep", where clean anchors are
+            tagged as they are embedded, half as many mixed ones are tagged beside them.
         time_mask_width: In mode "cls", SpecAugment hides two stretches of time of each
             anchor, each shorter than this many STFT frames; 0 is off.
         freq_mask_width: The same for ranges of frequency, in bands.
@@ -153,7 +155,14 @@ class ESPnetCaRESepModel(AbsESPnetModel):
         estimate = self.separate(triplets.mixture, query, triplets.lengths)
         loss, stats = self.loss.separation(estimate, triplets.target, triplets.mixture)
         if logits is not None:
-            tagging, parts = self.loss.tagging(logits, labels)
+            tagged, tags = logits, labels
+            if self.training and self.mixup_alpha > 0:
+                mixed, mixed_logits = self._tag_mixed(triplets, labels)
+                tagged, tags = (
+                    torch.cat([logits, mixed_logits]),
+                    torch.cat([labels, mixed]),
+                )
+            tagging, parts = self.loss.tagging(tagged, tags)
             loss = loss + tagging
             stats.update(parts)
         if self.item_figures is not None:
@@ -161,6 +170,14 @@ class ESPnetCaRESepModel(AbsESPnetModel):
             if logits is not None:
                 self.item_figures += tagging_figures(labels, logits)
         return loss, stats, len(batch["speech_mix"])
+
+    def _tag_mixed(self, triplets: batches.Triplets, labels: Tensor):
+        """Labels and logits (R / 2, C) of half of the anchors, mixed with others."""
+        mixed, labels = batches.mixup(triplets.anchor, labels, self.mixup_alpha)
+        half = max(1, len(mixed) // 2)
+        mixed, labels = mixed[:half], labels[:half]
+        lengths = triplets.anchor_lengths.new_full((half,), mixed.shape[1])
+        return labels, self.tag(mixed, lengths)
 
     # -- the network -----------------------------------------------------------
 

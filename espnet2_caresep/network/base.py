@@ -230,9 +230,12 @@ def normalise_rows(norm: nn.BatchNorm1d, x: Tensor, valid: Tensor) -> Tensor:
 
 
 def mean_over_valid(x: Tensor, valid: Tensor) -> Tensor:
-    """Features (B, t, C), valid places (B, t) bool -> their mean (B, C) float32."""
+    """Features (B, t, C), valid places (B, t) bool -> their mean (B, C) float32.
+
+    Zero where no place is valid.
+    """
     weight = valid[..., None].float()
-    return (x.float() * weight).sum(1) / weight.sum(1)
+    return (x.float() * weight).sum(1) / weight.sum(1).clamp(min=1)
 
 
 def _lengths(audio: Tensor, lengths: Tensor | None) -> Tensor:

@@ -33,6 +33,9 @@ class CaRESep(HTSAT, QuerySeparator):
         mask_dim: Channels per band and frame from which the mask is read; default D.
         drop_path: Stochastic-depth probability of the encoder's last block.
         query_spectrum: The query carries its mean spectrum beside its embedding.
+        clip_statistics: Statistics of a clip's bands over time add to its embedding
+            and its tags.
+        head_dropout: Dropout of the tagging head's input channels.
         num_classes: Classes of the tagging head, C.
         shared: Whether one encoder embeds the query and separates. If not, a second
             encoder of the same form embeds and tags (row G of the paper's Table 2).
@@ -59,6 +62,8 @@ class CaRESep(HTSAT, QuerySeparator):
         mask_dim: int | None = None,
         drop_path: float = 0.1,
         query_spectrum: bool = False,
+        clip_statistics: bool = False,
+        head_dropout: float = 0.0,
         num_classes: int = 527,
         shared: bool = True,
     ):
@@ -77,6 +82,8 @@ class CaRESep(HTSAT, QuerySeparator):
             "window": window,
             "drop_path": drop_path,
             "num_classes": num_classes,
+            "clip_statistics": clip_statistics,
+            "head_dropout": head_dropout,
         }
         super().__init__(
             **encoder,
@@ -103,7 +110,7 @@ class CaRESep(HTSAT, QuerySeparator):
         self.query_net = None
         if not shared:
             self.query_net = HTSAT(**encoder)
-            self.head = None  # the query network tags
+            self.head = self.statistics = None  # the query network tags
 
     @property
     def anchor_net(self) -> HTSAT:

@@ -2,6 +2,7 @@
 
     power -> bands -> BatchNorm -> square image -> Swin encoder -> tokens
           -> mean over valid tokens: the query;  token-semantic head: the tags
+             (with clip_statistics, statistics of the bands add to both)
 
 :class:`~.caresep.CaRESep` is this network with a decoder. Systems whose encoder is not
 shared hold one of their own as query network.
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from .band_split import BandSplit
 from .base import Anchor, AnchorEncoder, mean_over_valid, normalise_rows
 from .query import FLOOR
+from .statistics import ClipStatistics
 from .swin_unet import TOKEN_FRAMES, Encoder, Fold, square_pieces
 from .tagging import TokenSemanticHead
 
@@ -39,6 +41,8 @@ class HTSAT(AnchorEncoder):
         num_classes: Classes of the tagging head, C.
         query_dim: Length of a query that the encoder can be given; 0 for none.
         hint_channels: Channels of a picture that the encoder can be given.
+        clip_statistics: Statistics of the bands over time add to embedding and tags.
+        head_dropout: Dropout of the token-semantic head's input channels.
 
     Raises:
         ValueError: If sizes do not fit together; the message says which.
@@ -62,6 +66,8 @@ class HTSAT(AnchorEncoder):
         num_classes: int,
         query_dim: int = 0,
         hint_channels: int = 0,
+        clip_statistics: bool = False,
+        head_dropout: float = 0.0,
     ):
         check_counts("depths", depths, 4)
         check_counts("heads", heads, 4)
@@ -90,8 +96,13 @@ class HTSAT(AnchorEncoder):
             drop_path,
         )
         self.head = TokenSemanticHead(
-            self.pooled_dim, num_bands // TOKEN_FRAMES, num_classes
+            self.pooled_dim, num_bands // TOKEN_FRAMES, num_classes, head_dropout
         )
+        self.statistics = None
+        if clip_statistics:
+            self.statistics = ClipStatistics(
+                num_bands * band_channels, self.pooled_dim, num_classes
+            )
 
     def encode_anchor_spectrum(self, spectrum: Tensor, frames: Tensor) -> Anchor:
         """Like :meth:`encode_anchor`, on spectra (B, T, F) with (B,) valid frames."""
@@ -99,11 +110,19 @@ class HTSAT(AnchorEncoder):
 
     def encode_power(self, power: Tensor, valid: Tensor) -> Anchor:
         """Power (B, segment_frames, F) at unit mean, valid frames -> embedding, tags."""
-        bands = self._augment(self._bands(power, valid), valid)
-        flat, _ = self.encoder(self.fold(bands))
+        bands = self._bands(power, valid)
+        flat, _ = self.encoder(self.fold(self._augment(bands, valid)))
         tokens, held = self._tokens(flat, valid)
         query = mean_over_valid(tokens.float().mean(2), held)
-        return Anchor(query, *self.head(tokens, held))
+        anchor = Anchor(query, *self.head(tokens, held))
+        if self.statistics is None:
+            return anchor
+        logits, change = self.statistics(bands.flatten(2), valid, query)
+        return Anchor(
+            query + change,
+            anchor.clip_logits + logits,
+            anchor.frame_logits + logits[:, None],
+        )
 
     def _tokens(self, flat: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Final tokens as (B, t, k, 8D), and which token frames hold audio (B, t)."""

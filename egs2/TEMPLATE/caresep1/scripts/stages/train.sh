@@ -62,28 +62,32 @@ stage_6() {
     set_data_options
     need "${stats_dir}/.done" 5
     [ -e "${caresep_config}" ] || fail "--caresep_config ${caresep_config} is not there"
-    local items=() item start config exp
-    if [ -n "${init_param}" ]; then
-        # shellcheck disable=SC2206 # several words are meant
-        items=(${init_param})
-    else
-        mapfile -t items < <(init_param_of "${caresep_config}")
-    fi
-    local init=()
+    # shellcheck disable=SC2086 # several words are meant
+    train_from_start "${caresep_config}" "${caresep_exp}" "${caresep_args}" ${init_param}
+}
+
+# train_from_start CONFIG EXP ARGUMENTS [INIT_PARAM ...]: first the trainings that this one
+# starts from, and that they start from. Without INIT_PARAM the configuration names them.
+train_from_start() {
+    local config=$1 exp=$2 arguments=$3 item start
+    local start_config start_exp items=() init=()
+    shift 3
+    items=("$@")
+    [ $# -gt 0 ] || mapfile -t items < <(init_param_of "${config}")
     for item in "${items[@]}"; do
         start=${item%%:*}
-        config=$(config_of_start "${start}")
-        if [ -n "${config}" ]; then
-            exp=${expdir}/caresep_$(tag_of "${config}" "${pretrain_args}")
-            train_one "${config}" "${exp}" "${pretrain_args}"
-            start=${exp}/${start##*/}
+        start_config=$(config_of_start "${start}" "${config}")
+        if [ -n "${start_config}" ]; then
+            start_exp=${expdir}/caresep_$(tag_of "${start_config}" "${pretrain_args}")
+            train_from_start "${start_config}" "${start_exp}" "${pretrain_args}"
+            start=${start_exp}/${start##*/}
         fi
         need "${start}" 6
         init+=("${start}:${item#*:}")
     done
     # All in one option: a second one would replace the first
     [ ${#init[@]} -eq 0 ] || init=(--init_param "${init[@]}")
-    train_one "${caresep_config}" "${caresep_exp}" "${caresep_args}" "${init[@]}"
+    train_one "${config}" "${exp}" "${arguments}" "${init[@]}"
 }
 
 init_param_of() { # init_param_of CONFIG: the weights that a configuration starts from
@@ -92,12 +96,12 @@ with open(sys.argv[1], encoding="utf-8") as file:
     print(*(yaml.safe_load(file) or {}).get("init_param") or [], sep="\n")' "$1" | sed '/^$/d'
 }
 
-# config_of_start FILE: the weights exp/caresep_NAME/... of a configuration NAME.yaml
+# config_of_start FILE CONFIG: the weights exp/caresep_NAME/... of a configuration NAME.yaml
 # beside the one that starts from them are trained first; other files must be there
 config_of_start() {
     [[ $1 =~ ^exp/caresep_([^/]+)/[^/]+$ ]] || return 0
     local config
-    config=$(dirname "$(readlink -f "${caresep_config}")")/${BASH_REMATCH[1]}.yaml
+    config=$(dirname "$(readlink -f "$2")")/${BASH_REMATCH[1]}.yaml
     [ ! -e "${config}" ] || echo "${config}"
 }
 
