@@ -33,6 +33,8 @@ class CaRESep(HTSAT, QuerySeparator):
         mask_dim: Channels per band and frame from which the mask is read; default D.
         drop_path: Stochastic-depth probability of the encoder's last block.
         query_spectrum: The query carries its mean spectrum beside its embedding.
+        query_levels: The query's level in a mixture is estimated from the spectra.
+        query_hidden: Hidden units with which spectra are compared.
         clip_statistics: Statistics of a clip's bands over time add to its embedding
             and its tags.
         head_dropout: Dropout of the tagging head's input channels.
@@ -62,6 +64,8 @@ class CaRESep(HTSAT, QuerySeparator):
         mask_dim: int | None = None,
         drop_path: float = 0.1,
         query_spectrum: bool = False,
+        query_levels: bool = False,
+        query_hidden: int = 256,
         clip_statistics: bool = False,
         head_dropout: float = 0.0,
         num_classes: int = 527,
@@ -103,7 +107,9 @@ class CaRESep(HTSAT, QuerySeparator):
         )
         self.merge = BandMerge(bins, num_bands, sample_rate, mask_dim)
         self.spectrum = (
-            QuerySpectrum(bins, num_bands, sample_rate) if query_spectrum else None
+            QuerySpectrum(bins, num_bands, sample_rate, query_levels, query_hidden)
+            if query_spectrum
+            else None
         )
         if query_spectrum:
             self.query_dim += bins

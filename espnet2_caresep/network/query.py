@@ -20,6 +20,7 @@ ACTIVATION_UPDATES = 5
 SILENT_WEIGHT = 1e-4  # added to weights before their logarithm
 RATIO_LIMIT = 8.0
 EXCESS = 0.3  # nepers of power, 1.3 dB: more than the spread of an own clip's spectrum
+MAX_VARIANCE = 8.0  # squared nepers; other clips of a class have about 2
 
 
 class QueryProjection(nn.Module):
@@ -66,10 +67,16 @@ class QuerySpectrum(nn.Module):
     prior: it is added to the logits of the separator's mask, and the separator is shown
     it, beside the query's spectrum, as a picture.
 
+    Before anything is known of the levels, half of the mixture's power is the target's.
+    With ``levels``, the network is told by how much the two spectra differ where the
+    query has its power, and how evenly, which tells a target's own clip at any level;
+    it then gives the target's level, too.
+
     Args:
         num_bins: Bins of the spectrum, F.
         num_bands: Bands, K.
         sample_rate: Sampling rate in Hz.
+        levels: Whether the comparison estimates the target's level.
         hidden: Hidden units of the comparison.
         dropout: Dropout of the hidden units.
     """
@@ -81,28 +88,31 @@ class QuerySpectrum(nn.Module):
         num_bins: int,
         num_bands: int,
         sample_rate: int,
+        levels: bool = False,
         hidden: int = 256,
         dropout: float = 0.4,
     ):
         super().__init__()
         self.num_bands = num_bands
+        self.levels = levels
         self.split = BandSplit(num_bins, num_bands, sample_rate)
         self.spread = BandSpread(num_bins, num_bands, sample_rate)
         self.compare = nn.Sequential(
-            nn.Linear(4 * num_bands + 2, hidden),
+            nn.Linear(4 * num_bands + (5 if levels else 2), hidden),
             nn.GELU(),
             nn.Dropout(dropout),
             nn.Linear(hidden, hidden),
             nn.GELU(),
             nn.Dropout(dropout),
-            nn.Linear(hidden, 2 * num_bands + 1),
+            nn.Linear(hidden, 2 * num_bands + (2 if levels else 1)),
         )
         nn.init.zeros_(self.compare[-1].weight)
         nn.init.zeros_(self.compare[-1].bias)
-        # Outputs: trust in the share and an offset, by band, and trust in the frames'
-        # activations. Start from a static mask whose frames follow their activations.
+        # Outputs: trust in the share and an offset, by band, trust in the frames'
+        # activations, and the target's level. Start from a static mask whose frames
+        # follow their activations.
         nn.init.constant_(self.compare[-1].bias[:num_bands], START_TRUST)
-        nn.init.ones_(self.compare[-1].bias[-1:])
+        nn.init.ones_(self.compare[-1].bias[2 * num_bands : 2 * num_bands + 1])
 
     def forward(
         self, query: Tensor, power: Tensor, frames: Tensor
@@ -131,12 +141,16 @@ class QuerySpectrum(nn.Module):
             excess.mean(-1, keepdim=True),
             (excess > EXCESS).float().mean(-1, keepdim=True) * SHOWN_SCALE,
         ]
-        trust, offset, follow = (
+        if self.levels:
+            bands.append(_level_figures(query, mixture))
+        trust, offset, follow, level = (
             self.compare(torch.cat(bands, -1))
             .float()
-            .split([self.num_bands, self.num_bands, 1], -1)
+            .tensor_split(
+                [self.num_bands, 2 * self.num_bands, 2 * self.num_bands + 1], -1
+            )
         )
-        share = _share_logit(query - mixture)
+        share = _share_logit(query - mixture + (level if self.levels else 0))
         static = self.spread(trust) * share + self.spread(offset)
         with torch.no_grad(), torch.autocast(power.device.type, enabled=False):
             ratio = activation_ratio(power, mixture.exp(), static.sigmoid())
@@ -177,9 +191,23 @@ def _centred(log_power: Tensor) -> Tensor:
     return 1 - 2 * log_power / math.log(FLOOR)
 
 
-def _share_logit(log_ratio: Tensor) -> Tensor:
-    """Log ratio of two spectra at unit level -> logit of the share of power.
+def _level_figures(query: Tensor, mixture: Tensor) -> Tensor:
+    """How far and how evenly log spectra (B, F) of queries lie above mixtures', (B, 3).
 
-    Before anything is known of the levels, half of the mixture's power is the target's.
+    Of a target's own clip the ratio to the mixture is the same wherever the target
+    rules. Weighted by the query's power: the mean of the log ratio, its deviation, and
+    how much of the ratio, over all frequencies, lies above that mean.
     """
+    ratio = query - mixture
+    weight = query.softmax(-1)
+    mean = (weight * ratio).sum(-1, keepdim=True)
+    variance = (weight * (ratio - mean).square()).sum(-1, keepdim=True)
+    above = (ratio - mean - EXCESS).clamp(min=0).mean(-1, keepdim=True)
+    return torch.cat(
+        [mean / 2, (variance.clamp(max=MAX_VARIANCE) + FLOOR).sqrt(), above], -1
+    )
+
+
+def _share_logit(log_ratio: Tensor) -> Tensor:
+    """Log ratio of two spectra at unit level -> logit of the share of power."""
     return torch.logit((log_ratio.clamp(max=math.log(2)).exp() / 2).clamp(*SHARES))

@@ -30,8 +30,8 @@ QUERIES = ("own", "other")
 # what was separated; waveforms are tensors (samples,).
 SYSTEMS: dict[str, Callable] = {
     "constant mask 0.5": lambda mix, query, target, stft: baselines.constant_mask(mix),
-    "static mask of the query": lambda mix, query, target, stft: (
-        baselines.static_mask(mix, query, stft)
+    "static mask of the query": lambda mix, query, target, stft: baselines.static_mask(
+        mix, query, stft
     ),
     "oracle: ideal ratio mask": lambda mix, query, target, stft: (
         baselines.ideal_ratio_mask(mix, target, stft)
