@@ -169,7 +169,9 @@ def test_a_configuration_starts_from_one_beside_it(path):
     """The driver trains NAME.yaml first where the start is exp/caresep_NAME/..."""
     for item in read(path).get("init_param", []):
         name = item.split("/")[1].removeprefix("caresep_")
-        assert read(path.parent / f"{name}.yaml")["mode"] == "cls"
+        # From tagging, or from what a shorter training has reached
+        modes = {"cls", read(path)["mode"]}
+        assert read(path.parent / f"{name}.yaml")["mode"] in modes
 
 
 @pytest.mark.parametrize(

@@ -199,6 +199,18 @@ def test_mixup_mixes_sound_and_labels_alike():
     np.testing.assert_allclose(mixed, mixed_labels @ unit, atol=1e-4)
 
 
+def test_joint_training_tags_mixed_anchors_beside_clean_ones():
+    model, batch, seen = build(mixup_alpha=0.5), make_batch(), []
+    tagging = model.loss.tagging
+    model.loss.tagging = lambda *given: seen.append(given) or tagging(*given)
+    model.train()(**batch)
+    model.eval()(**batch)
+    (logits, labels), (_, clean) = seen
+    assert logits.shape == labels.shape == (6, 3)  # two pairs: 4 anchors, 2 mixed
+    torch.testing.assert_close(labels[:4], clean)
+    assert labels[4:].sum(1) == pytest.approx(1) and len(clean) == 4
+
+
 def test_figures_of_a_validation_batch():
     model = build(perturb=True).eval()
     model.item_figures = []

@@ -4,6 +4,7 @@ from espnet2_caresep.network.query import (
     START_TRUST,
     QueryProjection,
     QuerySpectrum,
+    _level_figures,
     activation_ratio,
     mean_log_power,
 )
@@ -63,6 +64,39 @@ def test_query_that_cannot_be_in_the_mixture_is_told_from_one_that_can():
     prior_own, _ = spectrum(own, power, frames)
     prior_other, _ = spectrum(other, power, frames)
     assert (prior_own[..., low] - prior_other[..., low]).abs().max() > 0.1
+
+
+def test_an_own_clip_is_told_at_any_level():
+    """The target is in low bins alone, the other sound in high ones and a little below."""
+    torch.manual_seed(0)
+    target, other, stranger = torch.rand(3, BINS) + 0.1
+    target[BINS // 2 :] *= 1e-4
+    other[: BINS // 2] *= 0.02
+    stranger[BINS // 2 :] *= 1e-4
+    figures = []
+    for db in (-10, 0, 10):
+        mixture = 10 ** (db / 10) * target / target.mean() + other / other.mean()
+        mixture = torch.log(mixture / mixture.mean())[None]
+        queries = torch.log(torch.stack([x / x.mean() for x in (target, stranger)]))
+        figures.append(_level_figures(queries, mixture.expand(2, -1)))
+    for _, spread, above in (each.T for each in figures):
+        assert spread[0] < 0.5 * spread[1] and above[0] < 0.1 * above[1]
+    means = [each[0, 0] for each in figures]  # half of it: of the louder own clip less
+    assert means[0] > means[1] + 0.2 > means[2] + 0.4
+
+
+def test_the_level_moves_the_share():
+    torch.manual_seed(0)
+    plain, levels = _spectrum(), QuerySpectrum(BINS, BANDS, RATE, levels=True).eval()
+    query, power, frames = torch.randn(1, BINS) - 2, _power(1), torch.tensor([FRAMES])
+    prior, _ = plain(query, power, frames)
+    torch.testing.assert_close(levels(query, power, frames)[0], prior)
+    with torch.no_grad():
+        levels.compare[-1].bias[-1] = 1.0
+    louder, _ = plain(
+        query + 1, power, frames
+    )  # e times the power, as if at that level
+    torch.testing.assert_close(levels(query, power, frames)[0], louder)
 
 
 def test_encoder_is_shown_the_query_and_the_prior():

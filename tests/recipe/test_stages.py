@@ -175,7 +175,7 @@ def test_told_to_end_it_ends_at_once_and_leaves_no_mark(recipe):
 
 STAND_IN = """#!/bin/sh
 case "$*" in
-    *espnet2.bin.launch*) echo "$OMP_NUM_THREADS" >threads; exit 0 ;;
+    *espnet2.bin.launch*) echo "$OMP_NUM_THREADS" >threads; echo "$*" >>commands; exit 0 ;;
 esac
 exec "{python}" "$@"
 """
@@ -226,3 +226,26 @@ def test_a_training_goes_on_with_its_own_clips_only(train, recipe):
     labels.write_text("a drum\n")
     (recipe / "conf/train.yaml").write_text("mode: sep\nmax_epoch: 9\n")
     assert "Going on with exp/caresep_train" in train().stdout
+
+
+def test_a_start_may_have_a_start_of_its_own(train, recipe):
+    """Three trainings in a row, each from the weights of the one before it."""
+    for name, start in (("train", "second"), ("second", "first"), ("first", "")):
+        line = f"init_param: [exp/caresep_{start}/best.pth:a:b:c]\n" if start else ""
+        (recipe / f"conf/{name}.yaml").write_text(f"mode: sep\n{line}")
+    for name in ("first", "second"):
+        weights = recipe / f"exp/caresep_{name}/best.pth"
+        weights.parent.mkdir()
+        weights.touch()
+    done = train()
+    assert done.returncode == 0, done.stderr
+    began = [line.split("-> ")[1] for line in done.stdout.splitlines() if "-> " in line]
+    order = [line.split(";")[0] for line in began]
+    assert order == [f"exp/caresep_{name}" for name in ("first", "second", "train")]
+    commands = (recipe / "commands").read_text().splitlines()
+    starts = [line.partition("--init_param ")[2].split()[:1] for line in commands]
+    assert starts == [
+        [],
+        ["exp/caresep_first/best.pth:a:b:c"],
+        ["exp/caresep_second/best.pth:a:b:c"],
+    ]
