@@ -195,3 +195,14 @@ def test_our_models_start_from_the_network_that_they_train(config):
     assert model["extractor_conf"] == start_of["extractor_conf"]
     default = read(TUNING / "train_debsounds_cpu.yaml")
     assert model["extractor_conf"] == default["extractor_conf"]
+
+
+def test_the_installed_model_goes_on_with_the_network_that_it_starts_from():
+    start_of, model = (
+        read(TUNING / f"train_debsounds_more{name}.yaml") for name in ("", "_long")
+    )
+    new = {"query_levels", "query_hidden", "clip_statistics", "head_dropout"}
+    conf = model["extractor_conf"]
+    assert new <= conf.keys()
+    kept = {key: value for key, value in conf.items() if key not in new}
+    assert kept == start_of["extractor_conf"]
