@@ -76,12 +76,12 @@ def bind(
     path = Path(model) if Path(model).exists() else fetch_model(model)
     trained = open_package(path).config
     separator = CaRESeparator.from_pretrained(path, "cpu")
-    embeddings = [torch.from_numpy(separator.embed(query)) for query in queries]
+    query = torch.from_numpy(separator.query(list(queries)).embedding)
     weights = {
         f"{PREFIX}network.{name}": value
         for name, value in separator.network.state_dict().items()
     }
-    weights[f"{PREFIX}query"] = torch.stack(embeddings).mean(0, keepdim=True)
+    weights[f"{PREFIX}query"] = query[None]
     output_dir = Path(output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
     path = output_dir / "separator.pth"

@@ -1,14 +1,15 @@
 """Embeds the training clips of each class: what ``caresep separate --label`` uses.
 
-The query of a class is the mean embedding of the clips that have its label, followed by
-the mean of their class logits, from which presence is judged. It is written as
-``class_queries.safetensors`` beside the configuration of the model; packed along, it makes a zip that knows its classes:
+The query of a class is that of its most typical clip, whose embedding is nearest to the
+mean of all that have its label: the embedding, followed by the clip's class logits, from
+which presence is judged. It is written as ``class_queries.safetensors`` beside the
+configuration of the model; packed along, it makes a zip that knows its classes:
 
     python -m espnet2_caresep.bin.class_queries --model exp/M --data_dir dump/raw/train
     python -m espnet2.bin.pack enh --train_config exp/M/config.yaml ... \
         --option exp/M/class_queries.safetensors
 
-A mean of clips is a rougher pointer than one clip that resembles the wanted sound.
+It is a rougher pointer than a clip that resembles the wanted sound.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import numpy as np
 from espnet2_caresep.data.command import run_command
 from espnet2_caresep.data.files import read_table, write_whole
 from espnet2_caresep.inference.package import QUERIES_NAME
+from espnet2_caresep.inference.results import Query
 from espnet2_caresep.progress import progress
 
 logger = logging.getLogger("class_queries")
@@ -74,7 +76,6 @@ def run(args: argparse.Namespace) -> None:
     from safetensors.numpy import save
 
     from espnet2_caresep.inference import CaRESeparator
-    from espnet2_caresep.inference.results import mean_query
 
     torch.set_num_threads(args.num_threads)
     separator = CaRESeparator.from_pretrained(args.model, "cpu")
@@ -91,7 +92,7 @@ def run(args: argparse.Namespace) -> None:
                 logger.warning("skipped %s: %s", uid, error)
         if not found:
             raise ValueError(f"{args.data_dir}: no clip of class {label} can be used")
-        query = mean_query(found)
+        query = most_typical(found, separator.network.pooled_dim)
         queries[label] = np.concatenate([query.embedding, query.tags])
     metadata = {
         "fingerprint": separator.fingerprint,
@@ -100,6 +101,15 @@ def run(args: argparse.Namespace) -> None:
     with write_whole(output) as part:
         part.write_bytes(save(queries, metadata))
     logger.info("%d classes -> %s", len(queries), output)
+
+
+def most_typical(queries: Sequence[Query], pooled: int) -> Query:
+    """The query whose embedding, its first ``pooled`` numbers, is nearest to the mean.
+
+    A clip's own spectrum fits some mixtures well, the mean of many fits none.
+    """
+    points = np.stack([query.embedding[:pooled] for query in queries]).astype(float)
+    return queries[int(np.square(points - points.mean(0)).sum(1).argmin())]
 
 
 def draw(

@@ -155,13 +155,13 @@ def _embed(
     end: float | None = None,
 ) -> Query:
     from espnet2_caresep.inference.banks.files import load_bank
-    from espnet2_caresep.inference.results import mean_query
+    from espnet2_caresep.inference.results import join_queries
 
     if spec.label is not None:
         return _of_class(separator, spec.label)
     queries = [separator.query(clip, start=start, end=end) for clip in spec.clips]
     queries += [load_bank(b, separator.fingerprint).query for b in spec.banks]
-    return mean_query(queries)
+    return join_queries(queries, separator.network.pooled_dim)
 
 
 def _of_class(separator: CaRESeparator, label: str) -> Query:

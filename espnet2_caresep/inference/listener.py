@@ -8,7 +8,7 @@ import torch
 from espnet2_caresep.inference import listening
 from espnet2_caresep.inference.audio.reader import AudioError
 from espnet2_caresep.inference.audio.recording import open_audio
-from espnet2_caresep.inference.results import Query, Tags, mean_query
+from espnet2_caresep.inference.results import Query, Tags, join_queries
 from espnet2_caresep.network.base import QuerySeparator
 
 
@@ -82,7 +82,7 @@ class Listener:
             examples = [examples]
         if not examples:
             raise AudioError("query: there is no example")
-        return mean_query(
+        queries = (
             listening.embed(
                 self.network,
                 open_audio(example, sample_rate, "query"),
@@ -92,6 +92,7 @@ class Listener:
             )
             for example in examples
         )
+        return join_queries(queries, self.network.pooled_dim)
 
     @torch.inference_mode()
     def tag(self, audio, sample_rate: int | None = None) -> Tags:

@@ -12,6 +12,7 @@ from espnet2_caresep.inference.audio.recording import SILENCE_POWER, Audio
 from espnet2_caresep.inference.audio.resampling import Resampler, resample
 from espnet2_caresep.inference.results import Query, Tags
 from espnet2_caresep.network.base import AnchorEncoder
+from espnet2_caresep.network.query import mean_query
 from espnet2_caresep.network.swin_unet import TOKEN_FRAMES
 
 
@@ -44,18 +45,21 @@ def embed(
         raise AudioError(
             f"{source.name}: {start:g} to {end:g} s lie outside its {seconds:.2f} s"
         )
-    vector, tags, weight = 0, 0, 0
+    anchors, weights = [], []
     first, last = (round(second * source.sample_rate) for second in (start, end))
     for part in _segments(network, source, network.segment_samples, first, last):
         if np.mean(np.square(part, dtype=np.float64)) >= SILENCE_POWER:
-            audio = torch.from_numpy(part).to(device)
-            anchor = network.encode_anchor(audio)
-            vector = vector + part.shape[1] * anchor.query[0].float()
-            tags = tags + part.shape[1] * anchor.clip_logits[0].float()
-            weight += part.shape[1]
-    if not weight:
+            anchors.append(network.encode_anchor(torch.from_numpy(part).to(device)))
+            weights.append(part.shape[1])
+    if not weights:
         raise AudioError(f"{source.name}: the query is silent")
-    found = Query((vector / weight).cpu().numpy(), (tags / weight).cpu().numpy())
+    queries = torch.stack([anchor.query.float() for anchor in anchors], 1)
+    tags = torch.stack([anchor.clip_logits.float() for anchor in anchors], 1)
+    weight = torch.tensor([weights], dtype=torch.float32, device=device)
+    found = Query(
+        mean_query(queries, weight, network.pooled_dim)[0].cpu().numpy(),
+        mean_query(tags, weight, network.num_classes)[0].cpu().numpy(),
+    )
     if not np.isfinite(found.embedding).all():
         raise AudioError(
             f"{source.name}: its embedding is not finite; are its samples far beyond "

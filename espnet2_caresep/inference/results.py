@@ -21,11 +21,24 @@ class Query:
     tags: np.ndarray
 
 
-def mean_query(queries: Iterable[Query]) -> Query:
-    """What several examples of a sound have in common; at least one."""
-    parts = zip(*((query.embedding, query.tags) for query in queries))
-    means = (np.mean(part, axis=0, dtype=np.float64) for part in parts)
-    return Query(*(mean.astype(np.float32) for mean in means))
+def join_queries(queries: Iterable[Query], pooled: int) -> Query:
+    """What several examples of a sound have in common; at least one.
+
+    Args:
+        queries: Of one model.
+        pooled: ``pooled_dim`` of the model's network.
+    """
+    import torch
+
+    from espnet2_caresep.network.query import mean_query
+
+    embeddings, tags = zip(*((query.embedding, query.tags) for query in queries))
+    found = []
+    for part, leading in ((embeddings, pooled), (tags, len(tags[0]))):
+        rows = torch.from_numpy(np.stack(part))[None].double()
+        equal = torch.ones(rows.shape[:2])
+        found.append(mean_query(rows, equal, leading)[0].float().numpy())
+    return Query(*found)
 
 
 @dataclass(frozen=True)

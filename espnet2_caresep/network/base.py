@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .query import mean_query
 from .stft import STFT
 
 
@@ -24,7 +25,9 @@ class AnchorEncoder(nn.Module):
 
     The level of every input is normalised inside, so results do not depend on it.
     Inputs are padded to one segment; padding never changes a result. A subclass says
-    how a spectrum is encoded and sets ``query_dim``, the length of its embeddings.
+    how a spectrum is encoded and sets ``query_dim``, the length of its embeddings, and
+    ``pooled_dim``: so many of these numbers are pooled from an encoder. The others, if
+    any, are the clip's mean spectrum.
     A training may set ``augment``, a module that changes what the encoder sees of a
     clip: normalised picture (B, T, K, ...) and valid frames (B, T) -> picture.
 
@@ -37,6 +40,7 @@ class AnchorEncoder(nn.Module):
     """
 
     query_dim: int
+    pooled_dim: int
 
     def __init__(
         self,
@@ -68,7 +72,7 @@ class AnchorEncoder(nn.Module):
         """Query embedding of clips of any length.
 
         A clip longer than a segment is cut into segments whose embeddings are
-        averaged, each weighted by the audio that it holds.
+        averaged (:func:`~.query.mean_query`), each weighted by the audio that it holds.
 
         Args:
             audio: (B, N) float.
@@ -87,7 +91,7 @@ class AnchorEncoder(nn.Module):
         held = left > 0
         query = audio.new_zeros(*held.shape, self.query_dim, dtype=torch.float32)
         query[held] = self.encode_anchor(segments[held], left[held]).query
-        return (query * left[..., None]).sum(1) / left.sum(1, keepdim=True)
+        return mean_query(query, left, self.pooled_dim)
 
     def tag(
         self, audio: Tensor, lengths: Tensor | None = None
@@ -152,11 +156,8 @@ class AnchorEncoder(nn.Module):
 class QuerySeparator(AnchorEncoder):
     """A network that also separates what a query points at.
 
-    The output scales with the mixture. A subclass gives the mask, and sets
-    ``pooled_dim``: so many of a query's numbers are pooled from an encoder.
+    The output scales with the mixture. A subclass gives the mask.
     """
-
-    pooled_dim: int
 
     def separate(
         self, mixture: Tensor, query: Tensor, lengths: Tensor | None = None

@@ -84,7 +84,9 @@ class CNN14(AnchorEncoder):
         self.classes = nn.Linear(widths[-1], num_classes)
         self.dropout = dropout
         self.query = query
-        self.query_dim = widths[-1] if query == "embedding" else num_classes
+        self.pooled_dim = self.query_dim = (
+            widths[-1] if query == "embedding" else num_classes
+        )
 
     def encode_anchor_spectrum(self, spectrum: Tensor, frames: Tensor) -> Anchor:
         """Like :meth:`encode_anchor`, on spectra (B, T, F) with (B,) valid frames."""

@@ -7,6 +7,7 @@ from espnet2_caresep.network.query import (
     _level_figures,
     activation_ratio,
     mean_log_power,
+    mean_query,
 )
 
 BINS, BANDS, RATE, FRAMES = 257, 24, 16000, 9
@@ -38,6 +39,20 @@ def test_mean_log_power_leaves_padding_out():
     expected = torch.log(power[:, :7].mean(1) + 1e-6)
     got = mean_log_power(power, torch.tensor([7]))
     torch.testing.assert_close(got, expected)
+
+
+def test_the_spectrum_of_several_clips_is_their_mean_power():
+    embeddings, power = torch.randn(1, 3, 4), torch.rand(1, 3, BINS)
+    weights = torch.tensor([[2.0, 1.0, 0.0]])
+    queries = torch.cat([embeddings, power.log()], -1)
+    found = mean_query(queries, weights, 4)
+    mean = (2 * embeddings[:, 0] + embeddings[:, 1]) / 3
+    torch.testing.assert_close(found[:, :4], mean)
+    together = (2 * power[:, 0] + power[:, 1]) / 3
+    torch.testing.assert_close(found[:, 4:].exp(), together)
+    alone = mean_query(queries[:, :1], weights[:, :1], 4)
+    assert torch.equal(alone, queries[:, 0])  # to the bit
+    assert mean_query(embeddings, weights, 4).shape == (1, 4)
 
 
 def test_untrained_prior_is_a_tempered_static_mask_of_frames_that_follow_their_activations():

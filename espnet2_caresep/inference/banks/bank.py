@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from espnet2_caresep.inference.results import Query, mean_query
+from espnet2_caresep.inference.results import Query, join_queries
 
 FAR = 2.0  # times the other clips' median distance: such a clip is called an outlier
 FEWEST = 3  # clips without which nothing can be called an outlier
@@ -41,8 +41,9 @@ class Bank:
         embeddings: (clips, query_dim) float32, finite, at least one row.
         tags: (clips, classes) float32, finite.
         sources: One per row.
-        pooled: Leading features that distances are computed from: a query's spectrum,
-            which some models append, tells recordings apart more than sounds.
+        pooled: Leading features that are an embedding. Distances are computed from
+            them: a query's spectrum, which some models append, tells recordings apart
+            more than sounds.
     """
 
     name: str
@@ -55,7 +56,7 @@ class Bank:
     @property
     def query(self) -> Query:
         """The query that the bank stands for: the clips' mean."""
-        return mean_query(map(Query, self.embeddings, self.tags))
+        return join_queries(map(Query, self.embeddings, self.tags), self.pooled)
 
     @property
     def dispersion(self) -> float:

@@ -53,6 +53,5 @@ def extend_bank(
         embeddings = np.concatenate([bank.embeddings, embeddings])
         tags = np.concatenate([bank.tags, tags])
         sources = (*bank.sources, *sources)
-    network = separator.network
-    pooled = getattr(network, "pooled_dim", network.query_dim)
+    pooled = separator.network.pooled_dim
     return Bank(name, separator.fingerprint, embeddings, tags, sources, pooled)
