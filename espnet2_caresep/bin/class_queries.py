@@ -9,7 +9,7 @@ configuration of the model; packed along, it makes a zip that knows its classes:
     python -m espnet2.bin.pack enh --train_config exp/M/config.yaml ... \
         --option exp/M/class_queries.safetensors
 
-It is a rougher pointer than a clip that resembles the wanted sound.
+A clip that resembles the wanted sound is a better pointer.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> None:
 def most_typical(queries: Sequence[Query], pooled: int) -> Query:
     """The query whose embedding, its first ``pooled`` numbers, is nearest to the mean.
 
-    A clip's own spectrum fits some mixtures well, the mean of many fits none.
+    A spectrum that some clip really has separates better than the mean of many.
     """
     points = np.stack([query.embedding[:pooled] for query in queries]).astype(float)
     return queries[int(np.square(points - points.mean(0)).sum(1).argmin())]

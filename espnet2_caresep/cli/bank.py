@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the actions and their options."""
     parser.description = (
         "Keep examples of a sound under a name: caresep separate MIX --query @NAME "
-        "takes their mean embedding. A bank belongs to the model that made it. A BANK "
+        "takes what they have in common. A bank belongs to the model that made it. A BANK "
         "is a name, kept in the user's data folder, or a path that ends in "
         ".safetensors."
     )

@@ -46,9 +46,8 @@ class Checkpoint:
         fingerprint: First 16 hexadecimal digits of the weights' SHA-256.
         name: Where it came from.
         presence_rule: How the presence of a sound is scored.
-        class_queries: Label -> query: the mean embedding of the class's training
-            clips and their tags; empty if the model brings none, or those of other
-            weights.
+        class_queries: Label -> query of the class's most typical training clip; empty
+            if the model brings none, or those of other weights.
     """
 
     network: QuerySeparator
