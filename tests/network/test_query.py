@@ -108,9 +108,8 @@ def test_the_level_moves_the_share():
     torch.testing.assert_close(levels(query, power, frames)[0], prior)
     with torch.no_grad():
         levels.compare[-1].bias[-1] = 1.0
-    louder, _ = plain(
-        query + 1, power, frames
-    )  # e times the power, as if at that level
+    # e times the power: as if the query were at that level
+    louder, _ = plain(query + 1, power, frames)
     torch.testing.assert_close(levels(query, power, frames)[0], louder)
 
 
