@@ -14,6 +14,7 @@ from espnet2_caresep.config import ConfigError
 from espnet2_caresep.extractor import CaRESepExtractor
 from espnet2_caresep.training import batch as batches
 from espnet2_caresep.training.losses import CaRESepLoss
+from espnet2_caresep.training.precision import cpu_has_bfloat16
 from espnet2_caresep.training.spec_augment import SpecAugment
 from espnet2_caresep.training.validation import separation_figures, tagging_figures
 
@@ -35,9 +36,9 @@ class ESPnetCaRESepModel(AbsESPnetModel):
             is initialised from), "cls+sep" does both.
         query_grad: Whether the gradient flows through the query; if not, the query
             pass also runs in evaluation mode.
-        cpu_autocast: "bfloat16" runs the network in bfloat16 on CPU (its STFT, the
-            product with the mask and the losses stay in float32); None in float32.
-            On GPU, ``--use_amp`` does this.
+        cpu_autocast: "bfloat16" runs the network in bfloat16 on a CPU that is fast at
+            it (its STFT, the product with the mask and the losses stay in float32);
+            None, and every other CPU, in float32. On GPU, ``--use_amp`` does this.
         mixup_alpha: Tagging learns from anchors mixed in random proportion
             Beta(alpha, alpha) at equal level, labels in the same proportion; 0 is off.
             In mode "cls" all anchors are mixed; in "cls+sep", where clean anchors are
@@ -106,6 +107,17 @@ class ESPnetCaRESepModel(AbsESPnetModel):
     def tags(self) -> bool:
         """Whether this mode trains tagging."""
         return self.mode != "sep"
+
+    def train(self, mode: bool = True) -> ESPnetCaRESepModel:
+        """Training or evaluation mode; parts that are frozen as a whole stay in the
+        latter, so that their statistics and outputs do not move either
+        (``--freeze_param``)."""
+        super().train(mode)
+        for module in self.modules():
+            learning = [p.requires_grad for p in module.parameters()]
+            if learning and not any(learning):
+                module.eval()
+        return self
 
     def forward(self, **batch) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """Loss of a batch.
@@ -218,7 +230,7 @@ class ESPnetCaRESepModel(AbsESPnetModel):
     def _autocast(self, audio: Tensor):
         if self.cpu_autocast is None or audio.device.type != "cpu":
             return nullcontext()
-        return torch.autocast("cpu", torch.bfloat16)
+        return torch.autocast("cpu", torch.bfloat16, enabled=cpu_has_bfloat16())
 
     def _figures(
         self, batch: dict, triplets: batches.Triplets, query: Tensor, estimate: Tensor

@@ -5,6 +5,7 @@ import pytest
 import torch
 from synthetic import CLASSES, NETWORK, SAMPLES
 
+from espnet2_caresep import espnet_model
 from espnet2_caresep.config import ConfigError
 from espnet2_caresep.espnet_model import ESPnetCaRESepModel, frozen
 from espnet2_caresep.extractor import CaRESepExtractor
@@ -165,7 +166,8 @@ def test_silent_targets_give_finite_losses_and_useful_gradients():
     assert loss.item() < first - 0.05
 
 
-def test_bfloat16_changes_little_and_keeps_waveforms_in_float32():
+def test_bfloat16_changes_little_and_keeps_waveforms_in_float32(monkeypatch):
+    monkeypatch.setattr(espnet_model, "cpu_has_bfloat16", lambda: True)
     plain, low = build(perturb=True).eval(), build(perturb=True).eval()
     low.cpu_autocast = "bfloat16"
     batch = make_batch()
@@ -186,6 +188,36 @@ def test_bfloat16_changes_little_and_keeps_waveforms_in_float32():
     estimate = low.separate(batch["speech_mix"], low_query[:2], lengths[:2])
     assert estimate.dtype == torch.float32
     assert sdr(batch["speech_mix"], estimate).min() > 100
+
+
+def test_bfloat16_is_left_out_where_a_cpu_is_slow_at_it(monkeypatch):
+    plain, low = build().eval(), build().eval()
+    low.cpu_autocast = "bfloat16"
+    audio, lengths = make_pairs(make_batch())
+    monkeypatch.setattr(espnet_model, "cpu_has_bfloat16", lambda: False)
+    assert torch.equal(plain.embed(audio, lengths)[0], low.embed(audio, lengths)[0])
+
+
+def test_frozen_parts_keep_their_statistics_and_outputs_in_training():
+    model = build()  # its encoder drops paths in training
+    for parameter in model.network.encoder.parameters():
+        parameter.requires_grad = False
+    for parameter in model.network.norm.parameters():
+        parameter.requires_grad = False
+    before = copy.deepcopy(model.network.norm.state_dict())
+    model.train()
+    assert model.network.training and model.network.decoder.training
+    assert not any(part.training for part in model.network.encoder.modules())
+    audio, lengths = make_pairs(make_batch())
+    first, second = (model.embed(audio, lengths)[0] for _ in range(2))
+    assert torch.equal(first, second)
+    assert all(
+        torch.equal(value, before[name])
+        for name, value in model.network.norm.state_dict().items()
+    )
+    for parameter in model.parameters():
+        parameter.requires_grad = True
+    assert model.train().network.encoder.training
 
 
 def test_mixup_mixes_sound_and_labels_alike():
