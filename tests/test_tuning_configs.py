@@ -206,3 +206,19 @@ def test_the_installed_model_goes_on_with_the_network_that_it_starts_from():
     assert new <= conf.keys()
     kept = {key: value for key, value in conf.items() if key not in new}
     assert kept == start_of["extractor_conf"]
+
+
+def test_the_refinement_alone_is_trained_at_last():
+    long, refine = (
+        read(TUNING / f"train_debsounds_more_{name}.yaml") for name in ("long", "refine")
+    )
+    network = refine["extractor_conf"]
+    assert network.pop("refine_channels") and network == long["extractor_conf"]
+    parts = CaRESep(**network, refine_channels=8).named_children()
+    prefix = "extractor.network."
+    learning = {
+        name
+        for name, part in parts
+        if list(part.parameters()) and prefix + name not in refine["freeze_param"]
+    }
+    assert learning == {"refinement"}

@@ -105,12 +105,16 @@ class BandSpread(nn.Module):
             [k for k in range(num_bands) if edges[k] <= f < edges[k + 2]]
             for f in range(num_bins)
         ]
-        pair = torch.tensor([(row[0], row[-1]) for row in bands]).T
-        self.register_buffer("bands", pair.contiguous(), persistent=False)
+        # A product, not a lookup: the gradient of a lookup is slow on CPUs.
+        weights = torch.zeros(num_bands, num_bins)
+        for f, row in enumerate(bands):
+            weights[row, f] = 1 / len(row)
+        self.register_buffer("weights", weights, persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(..., K) -> (..., F)."""
-        return _mean_of_two(features, self.bands)
+        """(..., K) -> (..., F) float32."""
+        with torch.autocast(features.device.type, enabled=False):
+            return features.float() @ self.weights
 
 
 class BandMerge(nn.Module):

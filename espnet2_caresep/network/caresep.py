@@ -6,6 +6,7 @@ from .band_split import BandMerge
 from .base import Anchor, QuerySeparator, mean_over_valid
 from .htsat import HTSAT, check_counts
 from .query import QuerySpectrum, append_spectrum
+from .refinement import MaskRefinement
 from .swin_unet import Decoder
 
 
@@ -35,6 +36,8 @@ class CaRESep(HTSAT, QuerySeparator):
         query_spectrum: The query carries its mean spectrum beside its embedding.
         query_levels: The query's level in a mixture is estimated from the spectra.
         query_hidden: Hidden units with which spectra are compared.
+        refine_channels: Channels of a network that corrects the mask frame by frame;
+            0 is off. Needs ``query_spectrum``.
         clip_statistics: Statistics of a clip's bands over time add to its embedding
             and its tags.
         head_dropout: Dropout of the tagging head's input channels.
@@ -66,6 +69,7 @@ class CaRESep(HTSAT, QuerySeparator):
         query_spectrum: bool = False,
         query_levels: bool = False,
         query_hidden: int = 256,
+        refine_channels: int = 0,
         clip_statistics: bool = False,
         head_dropout: float = 0.0,
         num_classes: int = 527,
@@ -113,6 +117,15 @@ class CaRESep(HTSAT, QuerySeparator):
         )
         if query_spectrum:
             self.query_dim += bins
+        if refine_channels and not query_spectrum:
+            raise ValueError("refine_channels needs query_spectrum: true")
+        self.refinement = (
+            MaskRefinement(
+                bins, num_bands, sample_rate, self.pooled_dim, refine_channels
+            )
+            if refine_channels
+            else None
+        )
         self.query_net = None
         if not shared:
             self.query_net = HTSAT(**encoder)
@@ -135,10 +148,14 @@ class CaRESep(HTSAT, QuerySeparator):
         """Sigmoid mask (B, segment_frames, F) float32 of all bins, 0 to 1."""
         power, valid = self._power(spectrum, frames)
         x, skips, prior = self._encode_mixture(power, valid, query, frames)
-        pooled = query[:, : self.pooled_dim]
+        pooled, query_log_power = self._parts(query)
         bands = self.fold.unfold(self.decoder(x, skips, pooled))
         logits = self.merge(bands).float()
-        return (logits if prior is None else logits + prior).sigmoid()
+        if prior is not None:
+            logits = logits + prior
+        if self.refinement is not None:
+            logits = self.refinement(logits, power, valid, pooled, query_log_power)
+        return logits.sigmoid()
 
     def feature_spectrum(
         self, spectrum: Tensor, query: Tensor, frames: Tensor
@@ -153,12 +170,14 @@ class CaRESep(HTSAT, QuerySeparator):
         self, power: Tensor, valid: Tensor, query: Tensor, frames: Tensor
     ) -> tuple[Tensor, list[Tensor], Tensor | None]:
         """Encoder and connector on a mixture: final tokens, skips, prior of the mask."""
-        pooled, query_log_power = query.split(
-            [self.pooled_dim, self.query_dim - self.pooled_dim], -1
-        )
+        pooled, query_log_power = self._parts(query)
         prior = hint = None
         if self.spectrum is not None:
             prior, shown = self.spectrum(query_log_power, power, frames)
             hint = self.fold(shown * valid[..., None, None])
         image = self.fold(self._bands(power, valid))
         return *self.encoder(image, pooled, hint), prior
+
+    def _parts(self, query: Tensor) -> tuple[Tensor, Tensor]:
+        """Query (B, query_dim) -> embedding (B, 8D), log power spectrum (B, F or 0)."""
+        return query.split([self.pooled_dim, self.query_dim - self.pooled_dim], -1)

@@ -151,7 +151,7 @@ class QuerySpectrum(nn.Module):
         """
         mixture = mean_log_power(power, frames)
         of_query, of_mixture = (
-            _centred(self.split(x)[..., 0]) for x in (query, mixture)
+            centred(self.split(x)[..., 0]) for x in (query, mixture)
         )
         # What the query has and the mixture lacks: the target's own clip has none.
         excess = (query - mixture - math.log(2)).clamp(min=0)
@@ -208,7 +208,7 @@ def activation_ratio(power: Tensor, mean: Tensor, share: Tensor) -> Tensor:
     return (logs[..., 0] - logs[..., 1]).clamp(-RATIO_LIMIT, RATIO_LIMIT)
 
 
-def _centred(log_power: Tensor) -> Tensor:
+def centred(log_power: Tensor) -> Tensor:
     """Log power between the floor and that of white noise, mapped to -1..1."""
     return 1 - 2 * log_power / math.log(FLOOR)
 
