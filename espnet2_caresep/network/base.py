@@ -18,6 +18,7 @@ class Anchor(NamedTuple):
     query: Tensor  # (B, query_dim)
     clip_logits: Tensor  # (B, classes)
     frame_logits: Tensor  # (B, token frames, classes)
+    features: Tensor | None = None  # (B, D), what heads trained last tag from
 
 
 class AnchorEncoder(nn.Module):

@@ -41,6 +41,7 @@ class CaRESep(HTSAT, QuerySeparator):
         clip_statistics: Statistics of a clip's bands over time add to its embedding
             and its tags.
         head_dropout: Dropout of the tagging head's input channels.
+        tag_heads: Heads, trained last, whose mean gives the clip's tags; 0 is off.
         num_classes: Classes of the tagging head, C.
         shared: Whether one encoder embeds the query and separates. If not, a second
             encoder of the same form embeds and tags (row G of the paper's Table 2).
@@ -72,6 +73,7 @@ class CaRESep(HTSAT, QuerySeparator):
         refine_channels: int = 0,
         clip_statistics: bool = False,
         head_dropout: float = 0.0,
+        tag_heads: int = 0,
         num_classes: int = 527,
         shared: bool = True,
     ):
@@ -92,6 +94,7 @@ class CaRESep(HTSAT, QuerySeparator):
             "num_classes": num_classes,
             "clip_statistics": clip_statistics,
             "head_dropout": head_dropout,
+            "tag_heads": tag_heads,
         }
         super().__init__(
             **encoder,
@@ -129,7 +132,7 @@ class CaRESep(HTSAT, QuerySeparator):
         self.query_net = None
         if not shared:
             self.query_net = HTSAT(**encoder)
-            self.head = self.statistics = None  # the query network tags
+            self.head = self.statistics = self.tag_heads = None  # the query network tags
 
     @property
     def anchor_net(self) -> HTSAT:

@@ -2,7 +2,8 @@
 
     power -> bands -> BatchNorm -> square image -> Swin encoder -> tokens
           -> mean over valid tokens: the query;  token-semantic head: the tags
-             (with clip_statistics, statistics of the bands add to both)
+             (with clip_statistics, statistics of the bands add to both;
+              with tag_heads, heads that are trained last give the clip's tags)
 
 :class:`~.caresep.CaRESep` is this network with a decoder. Systems whose encoder is not
 shared hold one of their own as query network.
@@ -14,8 +15,10 @@ from torch import Tensor, nn
 from .band_split import BandSplit
 from .base import Anchor, AnchorEncoder, mean_over_valid, normalise_rows
 from .query import FLOOR
+from .sound_features import SoundFeatures
 from .statistics import ClipStatistics
 from .swin_unet import TOKEN_FRAMES, Encoder, Fold, square_pieces
+from .tag_heads import TagHeads
 from .tagging import TokenSemanticHead
 
 
@@ -43,6 +46,7 @@ class HTSAT(AnchorEncoder):
         hint_channels: Channels of a picture that the encoder can be given.
         clip_statistics: Statistics of the bands over time add to embedding and tags.
         head_dropout: Dropout of the token-semantic head's input channels.
+        tag_heads: Heads, trained last, whose mean gives the clip's tags; 0 is off.
 
     Raises:
         ValueError: If sizes do not fit together; the message says which.
@@ -68,6 +72,7 @@ class HTSAT(AnchorEncoder):
         hint_channels: int = 0,
         clip_statistics: bool = False,
         head_dropout: float = 0.0,
+        tag_heads: int = 0,
     ):
         check_counts("depths", depths, 4)
         check_counts("heads", heads, 4)
@@ -103,6 +108,13 @@ class HTSAT(AnchorEncoder):
             self.statistics = ClipStatistics(
                 num_bands * band_channels, self.pooled_dim, num_classes
             )
+        self.tag_heads = None
+        if tag_heads:
+            self.sound = SoundFeatures(
+                bins, num_bands, num_bands * band_channels, sample_rate
+            )
+            dim = self.pooled_dim + self.sound.dim
+            self.tag_heads = TagHeads(dim, num_classes, tag_heads)
 
     def encode_anchor_spectrum(self, spectrum: Tensor, frames: Tensor) -> Anchor:
         """Like :meth:`encode_anchor`, on spectra (B, T, F) with (B,) valid frames."""
@@ -115,14 +127,23 @@ class HTSAT(AnchorEncoder):
         tokens, held = self._tokens(flat, valid)
         query = mean_over_valid(tokens.float().mean(2), held)
         anchor = Anchor(query, *self.head(tokens, held))
-        if self.statistics is None:
+        if self.statistics is not None:
+            logits, change = self.statistics(bands.flatten(2), valid, query)
+            anchor = Anchor(
+                query + change,
+                anchor.clip_logits + logits,
+                anchor.frame_logits + logits[:, None],
+            )
+        if self.tag_heads is None:
             return anchor
-        logits, change = self.statistics(bands.flatten(2), valid, query)
-        return Anchor(
-            query + change,
-            anchor.clip_logits + logits,
-            anchor.frame_logits + logits[:, None],
-        )
+        figures = self.sound(bands.flatten(2), power, valid)
+        return self._retag(anchor, torch.cat([query, figures], -1))
+
+    def _retag(self, anchor: Anchor, features: Tensor) -> Anchor:
+        """The last heads' tags; frames differ from their clip as they did before."""
+        logits = self.tag_heads(features)
+        frames = anchor.frame_logits + (logits - anchor.clip_logits)[:, None]
+        return Anchor(anchor.query, logits, frames, features)
 
     def _tokens(self, flat: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Final tokens as (B, t, k, 8D), and which token frames hold audio (B, t)."""

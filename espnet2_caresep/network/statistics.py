@@ -41,11 +41,10 @@ class ClipStatistics(nn.Module):
         dropout: float = 0.5,
     ):
         super().__init__()
-        cepstra = min(CEPSTRA, num_bands)
-        self.register_buffer("cosines", _cosines(num_bands, cepstra), persistent=False)
+        self.register_buffer("cosines", cosines(num_bands), persistent=False)
         self.hidden = nn.Sequential(
             nn.Dropout(dropout / 2),
-            nn.Linear(3 * (num_bands + cepstra) + dim, hidden),
+            nn.Linear(3 * sum(self.cosines.shape) + dim, hidden),
             nn.GELU(),
             nn.Dropout(dropout),
             nn.Linear(hidden, hidden),
@@ -77,34 +76,39 @@ class ClipStatistics(nn.Module):
 
     def statistics(self, bands: Tensor, valid: Tensor) -> Tensor:
         """Bands (B, T, K), valid (B, T) -> (B, 3 (K + cepstra)); of padding nothing."""
-        cepstra = bands @ self.cosines
-        steps, step_valid = _differences(bands, valid)
-        cepstral_steps, _ = _differences(cepstra, valid)
-        return torch.cat(
-            [
-                mean_over_valid(bands, valid),
-                _deviation(bands, valid),
-                _deviation(steps, step_valid),
-                _deviation(cepstra, valid),
-                _deviation(cepstral_steps, step_valid),
-                _deviation(*_differences(cepstral_steps, step_valid)),
-            ],
-            -1,
-        )
+        return statistics(bands, bands @ self.cosines, valid)
 
 
-def _differences(x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+def statistics(bands: Tensor, cepstra: Tensor, valid: Tensor) -> Tensor:
+    """Bands (B, T, K), cepstra (B, T, L), valid (B, T) -> (B, 3 (K + L))."""
+    steps, step_valid = differences(bands, valid)
+    cepstral_steps, _ = differences(cepstra, valid)
+    return torch.cat(
+        [
+            mean_over_valid(bands, valid),
+            deviation(bands, valid),
+            deviation(steps, step_valid),
+            deviation(cepstra, valid),
+            deviation(cepstral_steps, step_valid),
+            deviation(*differences(cepstral_steps, step_valid)),
+        ],
+        -1,
+    )
+
+
+def differences(x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
     """Steps from frame to frame (B, T-1, N), and which are between valid frames."""
     return x.diff(dim=1), valid[:, 1:] & valid[:, :-1]
 
 
-def _deviation(x: Tensor, valid: Tensor) -> Tensor:
+def deviation(x: Tensor, valid: Tensor) -> Tensor:
     """Log standard deviation (B, N) over valid frames of (B, T, N)."""
     spread = (x - mean_over_valid(x, valid)[:, None]).square()
     return torch.log(mean_over_valid(spread, valid) + FLOOR) / 2
 
 
-def _cosines(num_bands: int, count: int) -> Tensor:
-    """First columns of a DCT-II (K, count), all of them of the same scale."""
+def cosines(num_bands: int) -> Tensor:
+    """First columns of a DCT-II (K, cepstra), all of them of the same scale."""
     angle = math.pi / num_bands * (torch.arange(num_bands) + 0.5)
-    return (2 / num_bands) ** 0.5 * torch.cos(angle[:, None] * torch.arange(count))
+    orders = torch.arange(min(CEPSTRA, num_bands))
+    return (2 / num_bands) ** 0.5 * torch.cos(angle[:, None] * orders)
