@@ -8,6 +8,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 
+TAGGING_MODES = ("cls", "heads")  # in which a training sees single clips
+
+
 class ConfigError(ValueError):
     """A mistake in options, configuration or data lists; its text is for the user."""
 

@@ -10,15 +10,16 @@ from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch import Tensor
 
-from espnet2_caresep.config import ConfigError
+from espnet2_caresep.config import TAGGING_MODES, ConfigError
 from espnet2_caresep.extractor import CaRESepExtractor
 from espnet2_caresep.training import batch as batches
+from espnet2_caresep.training.heads import HeadTraining
 from espnet2_caresep.training.losses import CaRESepLoss
 from espnet2_caresep.training.precision import cpu_has_bfloat16
 from espnet2_caresep.training.spec_augment import SpecAugment
 from espnet2_caresep.training.validation import separation_figures, tagging_figures
 
-MODES = ("sep", "cls", "cls+sep")
+MODES = ("sep", "cls", "cls+sep", "heads")
 
 
 class ESPnetCaRESepModel(AbsESPnetModel):
@@ -33,7 +34,8 @@ class ESPnetCaRESepModel(AbsESPnetModel):
         labels: Class names.
         loss: Losses and their weights.
         mode: "sep" separates, "cls" tags the anchors only (the model that a separator
-            is initialised from), "cls+sep" does both.
+            is initialised from), "cls+sep" does both, "heads" trains the last heads
+            (``tag_heads``) alone: all else stays as it is, bit for bit.
         query_grad: Whether the gradient flows through the query; if not, the query
             pass also runs in evaluation mode.
         cpu_autocast: "bfloat16" runs the network in bfloat16 on a CPU that is fast at
@@ -90,6 +92,14 @@ class ESPnetCaRESepModel(AbsESPnetModel):
         self.mixup_alpha = mixup_alpha
         self.extract_feats_in_collect_stats = extract_feats_in_collect_stats
         self.item_figures: list[dict] | None = None
+        self.head_training = None
+        if mode == "heads":
+            heads = self.network.anchor_net.tag_heads
+            if heads is None:
+                raise ConfigError("mode heads needs extractor_conf.tag_heads")
+            self.requires_grad_(False)
+            heads.requires_grad_(True)
+            self.head_training = HeadTraining(heads, mixup_alpha)
         if mode == "cls" and any(widths.values()):
             self.network.anchor_net.augment = SpecAugment(**widths)
 
@@ -101,7 +111,7 @@ class ESPnetCaRESepModel(AbsESPnetModel):
     @property
     def separates(self) -> bool:
         """Whether this mode trains separation."""
-        return self.mode != "cls"
+        return self.mode not in TAGGING_MODES
 
     @property
     def tags(self) -> bool:
@@ -133,6 +143,8 @@ class ESPnetCaRESepModel(AbsESPnetModel):
         """
         if self.separates:
             loss, stats, size = self._separation_step(batch)
+        elif self.head_training is not None:
+            loss, stats, size = self._heads_step(batch)
         else:
             loss, stats, size = self._tagging_step(batch)
         stats["loss"] = loss.detach()
@@ -154,6 +166,20 @@ class ESPnetCaRESepModel(AbsESPnetModel):
         loss, stats = self.loss.tagging(logits, labels)
         if self.item_figures is not None:
             self.item_figures += tagging_figures(labels, logits)
+        return loss, stats, len(anchor)
+
+    def _heads_step(self, batch: dict) -> tuple[Tensor, dict, int]:
+        anchor, lengths = batches.trim(batches.stack(batch, "enroll_ref")[0])
+        labels = batches.labels(batch, "enroll_ref")
+        with torch.no_grad(), self._autocast(anchor):
+            encoded = self.network.encode_anchor(anchor, lengths)
+        logits = encoded.clip_logits
+        if self.item_figures is not None:
+            self.item_figures += tagging_figures(labels, logits)
+        learned = labels
+        if self.training:
+            logits, learned = self.head_training(encoded.features, labels)
+        loss, stats = self.loss.tagging(logits, learned)
         return loss, stats, len(anchor)
 
     def _separation_step(self, batch: dict) -> tuple[Tensor, dict, int]:

@@ -10,6 +10,7 @@ import yaml
 from espnet2.tasks import abs_task
 
 from espnet2_caresep.config import (
+    TAGGING_MODES,
     ConfigError,
     check_file,
     check_keys,
@@ -142,7 +143,7 @@ def _check_names(part: str, kinds: dict, mode: str, source_dir: str | None) -> N
             )
         return
     needed = ["enroll_ref1"]
-    if mode != "cls":
+    if mode not in TAGGING_MODES:
         needed += ["speech_mix", "speech_ref1"]
     if mode != "sep":
         needed += ["label1"]

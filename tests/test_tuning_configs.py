@@ -169,8 +169,10 @@ def test_a_configuration_starts_from_one_beside_it(path):
     """The driver trains NAME.yaml first where the start is exp/caresep_NAME/..."""
     for item in read(path).get("init_param", []):
         name = item.split("/")[1].removeprefix("caresep_")
-        # From tagging, or from what a shorter training has reached
+        # From tagging, or from what a shorter training has reached; heads come last
         modes = {"cls", read(path)["mode"]}
+        if "heads" in modes:
+            modes = {"sep", "cls+sep"}
         assert read(path.parent / f"{name}.yaml")["mode"] in modes
 
 
@@ -222,3 +224,12 @@ def test_the_refinement_alone_is_trained_at_last():
         if list(part.parameters()) and prefix + name not in refine["freeze_param"]
     }
     assert learning == {"refinement"}
+
+
+def test_the_last_heads_are_of_the_network_that_they_are_trained_on():
+    long, heads = (
+        read(TUNING / f"train_debsounds_more_{name}.yaml") for name in ("long", "heads")
+    )
+    network = heads["extractor_conf"]
+    assert heads["mode"] == "heads" and network.pop("tag_heads")
+    assert network == long["extractor_conf"]

@@ -9,7 +9,7 @@ import numpy as np
 from espnet2.train.preprocessor import AbsPreprocessor
 from torch.utils.data import get_worker_info
 
-from espnet2_caresep.config import ConfigError
+from espnet2_caresep.config import TAGGING_MODES, ConfigError
 from espnet2_caresep.data.augment import LevelAugment, SourceAugment
 from espnet2_caresep.data.fixed import FixedMixtures
 from espnet2_caresep.data.mixing import mix_pair
@@ -31,7 +31,7 @@ class PairMixingPreprocessor(AbsPreprocessor):
     Args:
         train: Whether draws change from epoch to epoch.
         labels: Class names.
-        mode: "sep", "cls" or "cls+sep"; "cls" yields anchors and labels only.
+        mode: The training's; "cls" and "heads" yield anchors and labels only.
         sample_rate: Sampling rate in Hz.
         max_samples: Longest segment that the network takes.
         seed: Seed of the training.
@@ -98,7 +98,7 @@ class PairMixingPreprocessor(AbsPreprocessor):
         self.p_other, self.p_identity, self.p_silence = p_other, p_identity, p_silence
         self.levels = LevelAugment(snr_range, gain_range)
         augment = SourceAugment(sample_rate, speed_range, eq_gain)
-        self.fixed = FixedMixtures(labels, max_samples, anchors_only=mode == "cls")
+        self.fixed = FixedMixtures(labels, max_samples, mode in TAGGING_MODES)
         self.reader = SegmentReader(
             sample_rate, self.segment_samples, max_retries, augment if train else None
         )
@@ -148,7 +148,7 @@ class PairMixingPreprocessor(AbsPreprocessor):
         """
         if not isinstance(data.get("speech_ref1"), str):
             return self.fixed(uid, data)
-        if self.mode == "cls":
+        if self.mode in TAGGING_MODES:
             return self._tagging_example(uid, self._generator(uid))
         return self._pair(uid, self._generator(uid))
 

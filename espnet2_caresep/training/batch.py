@@ -66,6 +66,22 @@ def labels(batch: dict[str, Tensor], prefix: str) -> Tensor | None:
     return torch.cat([batch[name] for name in names])
 
 
+def trim(audio: Tensor) -> tuple[Tensor, Tensor]:
+    """Leaves out the zeros around clips, so that they look as they do at inference.
+
+    Args:
+        audio: (R, N) waveforms; a short clip lies somewhere between zeros.
+
+    Returns:
+        (R, N) waveforms that begin with sound, and (R,) samples that they hold.
+    """
+    size = audio.shape[1]
+    sounds = (audio != 0).long()
+    first, after = sounds.argmax(1), sounds.flip(1).argmax(1)
+    place = torch.arange(size, device=audio.device) + first[:, None]
+    return audio.gather(1, place % size), size - after - first
+
+
 def mixup(audio: Tensor, labels: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
     """Mixes each clip with another one of the batch (Zhang et al., "mixup", 2018).
 

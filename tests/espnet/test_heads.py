@@ -1,0 +1,79 @@
+"""Training of the last tagging heads: they learn, and nothing else moves."""
+
+import pytest
+import torch
+from synthetic import CLASSES, NETWORK, SAMPLES
+
+from espnet2_caresep.config import ConfigError
+from espnet2_caresep.espnet_model import ESPnetCaRESepModel
+from espnet2_caresep.extractor import CaRESepExtractor
+from espnet2_caresep.network.tag_heads import TagHeads
+from espnet2_caresep.training.batch import trim
+from espnet2_caresep.training.heads import DRAWN, HeadTraining
+from espnet2_caresep.training.losses import CaRESepLoss
+
+
+def build(**network):
+    torch.manual_seed(0)
+    extractor = CaRESepExtractor(513, num_classes=3, **NETWORK, **network)
+    return ESPnetCaRESepModel(extractor, CLASSES, CaRESepLoss(), "heads")
+
+
+def batch():
+    out = {}
+    for n in (1, 2):
+        out[f"enroll_ref{n}"] = torch.randn(3, SAMPLES)
+        out[f"enroll_ref{n}_lengths"] = torch.full((3,), SAMPLES)
+        out[f"label{n}"] = torch.eye(3)
+    return out
+
+
+def test_only_the_heads_learn():
+    model = build(tag_heads=2, clip_statistics=True, head_dropout=0.5).train()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-2, weight_decay=0.1)
+    for _ in range(3):
+        loss, stats, size = model(**batch())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert set(stats) == {"loss", "bce"} and size == 6
+    moved = {k for k, v in model.state_dict().items() if not torch.equal(v, before[k])}
+    assert moved == {name for name in before if ".tag_heads." in name}
+
+
+def test_validation_is_of_the_clips_themselves():
+    model = build(tag_heads=2).train()
+    model(**batch())
+    model.eval()
+    model.item_figures = []
+    with torch.no_grad():
+        same = batch()
+        assert model(**same)[0] == model(**same)[0]
+    assert len(model.item_figures) == 12 and model.head_training.seen == 6
+
+
+def test_there_must_be_heads_to_train():
+    with pytest.raises(ConfigError, match="tag_heads"):
+        build()
+
+
+def test_clips_are_remembered():
+    heads = TagHeads(4, 3, 2)
+    training = HeadTraining(heads, mixup_alpha=0.0)
+    for number in range(3):
+        features = torch.full((5, 4), float(number))
+        logits, labels = training(features, torch.eye(3)[[number] * 5])
+    assert training.seen == 15 and logits.shape == (2 * DRAWN, 3)
+    assert set(labels.argmax(1).tolist()) == {0, 1, 2}
+    torch.testing.assert_close(heads.mean, torch.ones(4))
+
+
+def test_zeros_around_a_clip_are_left_out():
+    audio = torch.zeros(3, 10)
+    audio[0, 3:7] = torch.tensor([1.0, 0.0, 2.0, 3.0])
+    audio[1] = 1.0
+    trimmed, lengths = trim(audio)
+    assert trimmed[0].tolist() == [1, 0, 2, 3, 0, 0, 0, 0, 0, 0]
+    assert torch.equal(trimmed[1], audio[1]) and lengths[:2].tolist() == [4, 10]
+    assert lengths[2] == 10  # silence stays as it is
