@@ -227,9 +227,8 @@ def test_the_refinement_alone_is_trained_at_last():
 
 
 def test_the_last_heads_are_of_the_network_that_they_are_trained_on():
-    long, heads = (
-        read(TUNING / f"train_debsounds_more_{name}.yaml") for name in ("long", "heads")
-    )
+    names = ("long", "heads")
+    long, heads = (read(TUNING / f"train_debsounds_more_{name}.yaml") for name in names)
     network = heads["extractor_conf"]
     assert heads["mode"] == "heads" and network.pop("tag_heads")
     assert network == long["extractor_conf"]

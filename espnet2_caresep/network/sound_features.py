@@ -21,7 +21,7 @@ PITCHES = (40.0, 1000.0)  # Hz
 LAGS = (1, 2, 4, 8, 16)  # frames
 CEPSTRA = 8
 GROUPS = 8  # bands together, of which modulation is measured
-RATES = (1, 3, 6, 11, 20, 33, 65)  # edges of modulation ranges, in 1 / 128 of the hop rate
+RATES = (1, 3, 6, 11, 20, 33, 65)  # edges of modulation, in 1 / 128 of the frame rate
 
 
 class SoundFeatures(nn.Module):
@@ -98,7 +98,8 @@ class SoundFeatures(nn.Module):
         """Height and logarithmic place of the peak of the cepstrum over time (B, 8)."""
         first, last = self.periods
         height, place = torch.fft.irfft(log_power)[..., first:last].max(-1)
-        return _course(torch.stack([height, torch.log(place + first)], -1), heard, weight)
+        peaks = torch.stack([height, torch.log(place + first)], -1)
+        return _course(peaks, heard, weight)
 
 
 def _quantiles(x: Tensor, heard: Tensor, shares: tuple[float, ...]) -> Tensor:

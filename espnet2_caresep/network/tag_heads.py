@@ -37,7 +37,8 @@ class TagHeads(nn.Module):
         self.dropout, self.input_dropout = dropout, input_dropout
         sizes = [dim, hidden, hidden, num_classes]
         self.weights = nn.ParameterList(
-            (2 * torch.rand(count, a, b) - 1) * a**-0.5 for a, b in zip(sizes, sizes[1:])
+            (2 * torch.rand(count, a, b) - 1) * a**-0.5
+            for a, b in zip(sizes, sizes[1:])
         )
         self.biases = nn.ParameterList(torch.zeros(count, 1, b) for b in sizes[1:])
         self.register_buffer("mean", torch.zeros(dim))
