@@ -5,6 +5,8 @@ clip of the class of each source. It is absent if none of the mixture's labels i
 own: a source of another pair, drawn at random. A logistic regression on the signs of
 presence (``inference/presence/listening_rule.py``) gives the model's rule; present and
 absent queries weigh the same, and a sign that speaks against presence is left out.
+Below the score that 5 % of the present other clips do not reach, a sound is taken for
+surely absent.
 Writes presence.json: the rule, and how well it tells present from absent (area under
 the ROC curve, shares of right answers), for own and other clips apart.
 """
@@ -27,6 +29,7 @@ from espnet2_caresep.inference.presence.listening_rule import ListeningRule, Sig
 from espnet2_caresep.progress import progress
 
 KINDS = ("own", "other", "absent")
+MISSED = 0.05  # share of present sounds, by other clips, that may be taken for absent
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -166,8 +169,13 @@ def fit(found: dict[str, list[list[Signs]]]) -> dict[str, float] | None:
     if not used:
         return None
     names = [f"{sign}_weight" for sign in Signs._fields]
-    rule = {"bias": model.intercept_[0], **dict(zip(names, weights)), "threshold": 0.5}
-    return {name: round(float(value), 3) for name, value in rule.items()}
+    numbers = {"bias": model.intercept_[0], **dict(zip(names, weights))}
+    rule = {name: round(float(value), 3) for name, value in numbers.items()}
+    scores = [ListeningRule(**rule).score(signs) for signs in found["other"]]
+    lowest = np.quantile(scores, MISSED, method="lower")
+    rule["threshold"] = 0.5
+    rule["absent"] = min(round(float(lowest), 3), rule["threshold"])
+    return rule
 
 
 def judge(
@@ -189,6 +197,9 @@ def judge(
     for kind, values in scores.items():
         out[f"judged_present_{kind}"] = float(
             np.mean([*map(presence.is_present, values)])
+        )
+        out[f"surely_absent_{kind}"] = float(
+            np.mean([*map(presence.is_surely_absent, values)])
         )
     for kind, signs in found.items():
         share = np.median([one[0].share if one else 0.0 for one in signs])

@@ -142,7 +142,12 @@ def _job(plan: Plan, args: argparse.Namespace) -> Job:
     for path in plan.outputs():
         check_holds(path, reader.sample_rate, reader.channels)
     options = Options(
-        subtype, args.clip, args.partition, args.require_presence, args.overwrite
+        subtype,
+        args.clip,
+        args.partition,
+        args.require_presence,
+        args.keep_absent,
+        args.overwrite,
     )
     seconds = reader.frames / reader.sample_rate
     return Job(plan, options, reader.sample_rate, reader.channels, seconds)

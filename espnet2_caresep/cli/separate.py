@@ -74,7 +74,11 @@ def _tell(report, args: argparse.Namespace, bar) -> None:
     saturates = report.subtype != "float" and report.clip == "none"
     for output in report.outputs:
         if output.present is False:
-            what = "is left out" if not output.written else "may be leakage"
+            what = "may be leakage"
+            if not output.written:
+                what = "is left out"
+            elif output.silenced:
+                what = "is silenced (--keep-absent leaves it as it is)"
             bar.say(
                 f"caresep separate: note: {report.mixture}: {output.query!r} is judged "
                 f"absent (presence {output.presence:.2f}), its stem {what}",

@@ -82,6 +82,12 @@ def _add_wanted(group) -> None:
         action="store_true",
         help="write no stem of a sound that is judged absent, and exit with 3",
     )
+    group.add_argument(
+        "--keep-absent",
+        action="store_true",
+        help="leave the stem of a sound that is surely absent as it is, instead of "
+        "silencing it by 40 dB",
+    )
 
 
 def _add_written(group) -> None:

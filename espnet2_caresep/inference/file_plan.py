@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CLIP_MODES = ("rescale", "clamp", "none", "error")
+SILENCED = 0.01  # gain of a silenced stem, -40 dB; the residual takes the rest
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Options:
         partition: Whether stems share what they all claim.
         require_presence: Whether stems of sounds that are judged absent are left out;
             the residual keeps what they would have taken.
+        keep_absent: Whether stems of sounds that are surely absent stay as they are,
+            instead of being silenced (:data:`SILENCED`).
         overwrite: Whether existing files may be replaced.
     """
 
@@ -28,6 +31,7 @@ class Options:
     clip: str = "none"
     partition: bool = False
     require_presence: bool = False
+    keep_absent: bool = False
     overwrite: bool = False
 
 
@@ -62,6 +66,7 @@ class Output:
         presence: Score 0..1 of the query; None for the residual.
         present: Whether the sound is judged present; None for the residual.
         written: Whether there is such a file.
+        silenced: Whether the stem was silenced since the sound is surely absent.
         level_db: RMS re full scale before clipping was dealt with; None for silence.
         peak: Largest magnitude, likewise.
     """
@@ -71,6 +76,7 @@ class Output:
     presence: float | None
     present: bool | None
     written: bool
+    silenced: bool
     level_db: float | None
     peak: float
 

@@ -22,7 +22,15 @@ from espnet2_caresep.data.files import write_whole
 from espnet2_caresep.inference.audio.reader import AudioError, AudioReader
 from espnet2_caresep.inference.audio.scratch import Scratch, open_scratch
 from espnet2_caresep.inference.audio.writer import BITS, open_writer, round_to
-from espnet2_caresep.inference.file_plan import Options, Output, Plan, Report
+from espnet2_caresep.inference.file_plan import (
+    SILENCED,
+    Options,
+    Output,
+    Plan,
+    Report,
+)
+from espnet2_caresep.inference.partition import split_exactly
+from espnet2_caresep.inference.presence.rule import Rule
 from espnet2_caresep.inference.results import Query
 from espnet2_caresep.inference.stream import SeparationStream
 
@@ -64,20 +72,28 @@ def separate_file(
     with open_scratch(folder, plan.residual is not None) as scratch:
         _separate(stream, reader, scratch, progress)
         scores = stream.judge.scores()
-        present = [separator.presence_rule.is_present(score) for score in scores]
-        keep = [there or not options.require_presence for there in present]
-        gain = _gain(scratch, keep, options, plan)
-        _write(scratch, plan, reader, options, keep, gain, separator.fingerprint)
-        levels = scratch.levels()
+        rule = separator.presence_rule
+        weights = [_weight(rule, score, options) for score in scores]
+        gain = _gain(scratch, weights, options, plan)
+        _write(scratch, plan, reader, options, weights, gain, separator.fingerprint)
+        levels = scratch.levels(weights)
         outputs = [
-            Output(str(path), name, round(score, 4), there, kept, *level)
-            for (name, path), score, there, kept, level in zip(
-                plan.stems.items(), scores, present, keep, levels
+            Output(
+                str(path),
+                name,
+                round(score, 4),
+                rule.is_present(score),
+                weight > 0,
+                0 < weight < 1,
+                *level,
+            )
+            for (name, path), score, weight, level in zip(
+                plan.stems.items(), scores, weights, levels
             )
         ]
         if plan.residual is not None:
-            level = levels[-1]
-            outputs.append(Output(str(plan.residual), None, None, None, True, *level))
+            rest = (None, None, None, True, False, *levels[-1])
+            outputs.append(Output(str(plan.residual), *rest))
         report = Report(
             mixture=str(plan.mixture),
             sample_rate=reader.sample_rate,
@@ -115,10 +131,21 @@ def _separate(
     scratch.append(stream.finish())
 
 
-def _gain(scratch: Scratch, keep: list[bool], options: Options, plan: Plan) -> float:
+def _weight(rule: Rule, score: float, options: Options) -> float:
+    """How much of a stem is written: all, next to nothing, or 0 for no file."""
+    if options.require_presence and not rule.is_present(score):
+        return 0.0
+    if rule.is_surely_absent(score) and not options.keep_absent:
+        return SILENCED
+    return 1.0
+
+
+def _gain(
+    scratch: Scratch, weights: list[float], options: Options, plan: Plan
+) -> float:
     """Gain of all outputs: below 1 only to keep them within full scale."""
-    kept = [*keep, True] if scratch.residual else keep
-    peak = max((p for p, there in zip(scratch.peaks, kept) if there), default=0.0)
+    rest = [1.0] if scratch.residual else []
+    peak = max(p * weight for p, weight in zip(scratch.peaks, [*weights, *rest]))
     bits = BITS.get(options.subtype or "")
     limit = 1 - 2.0 ** (1 - bits) if bits else 1.0
     if peak <= limit or options.clip in ("none", "clamp"):
@@ -136,11 +163,11 @@ def _write(
     plan: Plan,
     reader: AudioReader,
     options: Options,
-    keep: list[bool],
+    weights: list[float],
     gain: float,
     fingerprint: str,
 ) -> None:
-    paths = [path for path, kept in zip(plan.stems.values(), keep) if kept]
+    paths = [path for path, weight in zip(plan.stems.values(), weights) if weight]
     if plan.residual is not None:
         paths.append(plan.residual)
     for path in paths:
@@ -167,21 +194,29 @@ def _write(
             for path in paths
         ]
         for block in scratch.blocks():
-            rows = _final(block, len(keep), keep, gain, options)
+            rows = _final(block, weights, gain, options)
             for writer, audio in zip(writers, rows, strict=True):
                 writer.write(audio)
 
 
 def _final(
-    block: np.ndarray, count: int, keep: list[bool], gain: float, options: Options
+    block: np.ndarray, weights: list[float], gain: float, options: Options
 ) -> list[np.ndarray]:
     """Rows as they are written: the residual takes what the stems leave."""
-    stems, rest = block[:count], block[count:]
-    rounded = [round_to(stem * np.float32(gain), options.subtype) for stem in stems]
-    rows = [stem for stem, kept in zip(rounded, keep) if kept]
+    stems, rest = block[: len(weights)], block[len(weights) :]
+    whole = rest[:1].sum(0) + stems.sum(0, dtype=np.float64)
+    if SILENCED in weights:
+        faint = stems * np.array(weights, np.float32)[:, None, None]
+        stems, _ = split_exactly(whole.astype(np.float32), faint)
+    rows = [
+        round_to(stem * np.float32(gain), options.subtype)
+        for stem, weight in zip(stems, weights)
+        if weight
+    ]
     if len(rest):
-        whole = (rest[0] + stems.sum(0, dtype=np.float64)) * gain
-        left = whole - sum((row.astype(np.float64) for row in rows), np.float64(0))
+        left = gain * whole - sum(
+            (row.astype(np.float64) for row in rows), np.float64(0)
+        )
         rows.append(left.astype(np.float32))
     if options.clip == "clamp":
         rows = [np.clip(row, -1, 1) for row in rows]

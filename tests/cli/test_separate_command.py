@@ -205,14 +205,9 @@ def test_clip_modes(separate, loud, capsys):
 
 def test_absent_sounds(separate, files, tiny_model, tmp_path, capsys):
     """With a threshold that nothing reaches, stored with the model."""
-    config = (tiny_model / "config.yaml").read_text() + "presence: {threshold: 1.0}\n"
-    model = tmp_path / "strict"
-    model.mkdir()
-    (model / "config.yaml").write_text(config)
-    weights = "valid.mixture_sdr.best.pth"
-    (model / weights).symlink_to(tiny_model / weights)
+    model = _with_rule(tiny_model, tmp_path / "strict", "threshold: 1.0")
     command = ["separate", "mix.wav", "--query", "dog.wav", "--residual"]
-    command += ["--model", str(model)]
+    command += ["--model", model]
     assert main(command) == 0
     assert "judged absent" in capsys.readouterr().err
     assert main([*command, "--require-presence", "-o", "out", "--json"]) == 3
@@ -220,6 +215,44 @@ def test_absent_sounds(separate, files, tiny_model, tmp_path, capsys):
     assert _below(files / "out") == ["mix/residual.wav", "mix/separation.json"]
     # Nothing was taken out, so all is left.
     assert np.array_equal(_read("out/mix/residual.wav"), _read("mix.wav"))
+
+
+def test_stems_of_sounds_that_are_surely_absent_are_silenced(
+    separate, files, tiny_model, tmp_path, capsys
+):
+    rule = "threshold: 1.0, absent: 1.0"
+    model = _with_rule(tiny_model, tmp_path / "strict", rule)
+    command = ["separate", "mix.wav", "--query", "dog.wav", "--residual", "--json"]
+    command += ["--subtype", "float", "--model", model]
+    assert main([*command, "--keep-absent", "-o", "kept"]) == 0
+    assert "may be leakage" in capsys.readouterr().err
+    assert main([*command, "-o", "out"]) == 0
+    assert "is silenced (--keep-absent leaves" in capsys.readouterr().err
+    kept, stem = (_read(f"{folder}/mix/dog.wav") for folder in ("kept", "out"))
+    assert np.abs(kept).max() > 0.01
+    assert np.allclose(stem, 0.01 * kept, rtol=1e-5, atol=1e-7)
+    # What is taken off the stem is in the residual.
+    assert np.array_equal(stem + _read("out/mix/residual.wav"), _read("mix.wav"))
+    outputs = [
+        json.loads((files / folder / "mix/separation.json").read_text())["outputs"]
+        for folder in ("kept", "out")
+    ]
+    assert [output["silenced"] for output in outputs[0]] == [False, False]
+    assert [output["silenced"] for output in outputs[1]] == [True, False]
+    loud, faint = (output[0]["level_db"] for output in outputs)
+    assert faint == pytest.approx(loud - 40, abs=0.02)
+    # A stem that is required to be present is left out, as ever.
+    assert main([*command, "--require-presence", "-o", "none"]) == 3
+    assert _below(files / "none") == ["mix/residual.wav", "mix/separation.json"]
+
+
+def _with_rule(tiny_model, folder, rule):
+    folder.mkdir()
+    config = (tiny_model / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(config + f"presence: {{{rule}}}\n")
+    weights = "valid.mixture_sdr.best.pth"
+    (folder / weights).symlink_to(tiny_model / weights)
+    return str(folder)
 
 
 def _class_queries(tiny_model, folder, queries, fingerprint):

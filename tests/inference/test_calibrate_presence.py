@@ -104,6 +104,11 @@ def test_fit_finds_the_border_of_two_classes():
     assert report["judged_present_own"] == pytest.approx(0.933, abs=0.02)
     assert report["judged_present_absent"] == pytest.approx(0.067, abs=0.02)
     assert report["median_share_db_absent"] == -10 and report["queries"] == 8001
+    # Five of a hundred present other clips may be taken for absent: below -1.645
+    # standard deviations of the present, 1.355 above the mean of the absent.
+    assert report["surely_absent_other"] == pytest.approx(0.05, abs=0.005)
+    assert report["surely_absent_own"] == pytest.approx(0.05, abs=0.02)
+    assert report["surely_absent_absent"] == pytest.approx(0.912, abs=0.02)
 
 
 def test_fit_weighs_three_signs():

@@ -78,6 +78,8 @@ def test_no_network_of_any_size(folder, conf, reason):
         ({"labels": 5}, "labels are no list"),
         ({"labels": [1, 2, 3]}, "labels are no list"),
         ({"presence": {"threshold": 7}}, "threshold in 0..1"),
+        ({"presence": {"threshold": 0.2, "absent": 0.3}}, "absent not above it"),
+        ({"presence": {"bias": 0.0, "absent": 0.6}}, "absent not above it"),
         ({"presence": {"treshold": 0.1}}, "did you mean threshold"),
         ({"presence": {"bias": 1.0, "width_db": 2.0}}, "unknown key 'width_db'"),
         ({"presence": {"target_weight": -2.0}}, "weights of 0 or more"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -53,12 +53,18 @@ class Scratch:
             size = 4 * math.prod(shape)
             yield np.frombuffer(self._file.read(size), np.float32).reshape(shape)
 
-    def levels(self) -> list[tuple[float | None, float]]:
-        """RMS in dB re full scale and peak of each row."""
-        power = self._energy / (self.samples * self._channels)
+    def levels(self, weights: Sequence[float]) -> list[tuple[float | None, float]]:
+        """RMS in dB re full scale and peak of each row.
+
+        Args:
+            weights: Gains with which the stems are written; 0, for no file, counts as 1.
+        """
+        gains = np.ones(len(self.peaks))
+        gains[: len(weights)] = [weight or 1.0 for weight in weights]
+        power = gains**2 * self._energy / (self.samples * self._channels)
         return [
             (round(10 * math.log10(p), 2) if p > 0 else None, float(peak))
-            for p, peak in zip(power, self.peaks)
+            for p, peak in zip(power, gains * self.peaks)
         ]
 
 

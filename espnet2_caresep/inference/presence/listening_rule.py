@@ -59,6 +59,7 @@ class ListeningRule(Rule):
         target_weight: Weight of the target's likeness.
         mixture_weight: Weight of the mixture's log expectation.
         threshold: Score from which a sound is judged present, 0..1.
+        absent: Score below which it is surely absent, 0..threshold.
     """
 
     bias: float = 0.0
@@ -66,15 +67,16 @@ class ListeningRule(Rule):
     target_weight: float = 0.0
     mixture_weight: float = 0.0
     threshold: float = 0.5
+    absent: float = 0.0
 
     def __post_init__(self):
         values = astuple(self)
         if not all_numbers(values) or not (
-            min(values[1:]) >= 0 and self.threshold <= 1
+            min(values[1:]) >= 0 and self._has_thresholds()
         ):
             raise ValueError(
                 f"presence needs a bias and weights below {LARGEST}, weights of 0 or "
-                f"more and a threshold in 0..1, not {values}"
+                f"more, a threshold in 0..1 and absent not above it, not {values}"
             )
 
     def score(self, signs: Sequence[Signs]) -> float:

@@ -1,4 +1,4 @@
-"""What rules of presence have in common: a logistic score, and a threshold on it."""
+"""What rules of presence have in common: a logistic score, and thresholds on it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,21 @@ LARGEST = 10**6  # of a rule's numbers; a configuration may say anything
 
 
 class Rule:
-    """Says from which score on a sound is judged present; has a ``threshold``."""
+    """Says from which score on a sound is judged present, and when it surely is not."""
 
     threshold: float
+    absent: float
 
     def is_present(self, presence: float) -> bool:
         """Whether a sound of this score is judged present."""
         return presence >= self.threshold
+
+    def is_surely_absent(self, presence: float) -> bool:
+        """Whether a sound of this score is absent beyond reasonable doubt."""
+        return presence < self.absent
+
+    def _has_thresholds(self) -> bool:
+        return 0 <= self.absent <= self.threshold <= 1
 
 
 def logistic(z: float) -> float:

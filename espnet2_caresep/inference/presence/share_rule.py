@@ -16,7 +16,7 @@ configuration. The defaults are a guess, not a calibration: a share of 10 % is 0
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
@@ -39,20 +39,22 @@ class ShareRule(Rule):
         midpoint_db: Share in dB whose score is 0.5.
         width_db: dB by which the share must rise to take the score from 0.5 to 0.73.
         threshold: Score from which a sound is judged present, 0..1.
+        absent: Score below which it is surely absent, 0..threshold.
     """
 
     midpoint_db: float = -10.0
     width_db: float = 2.0
     threshold: float = 0.5
+    absent: float = 0.0
 
     def __post_init__(self):
-        values = (self.midpoint_db, self.width_db, self.threshold)
+        values = astuple(self)
         if not all_numbers(values) or not (
-            self.width_db > 0 and 0 <= self.threshold <= 1
+            self.width_db > 0 and self._has_thresholds()
         ):
             raise ValueError(
-                f"presence needs numbers below {LARGEST}, width_db above 0 and a "
-                f"threshold in 0..1, not {values}"
+                f"presence needs numbers below {LARGEST}, width_db above 0, a "
+                f"threshold in 0..1 and absent not above it, not {values}"
             )
 
     def score(self, share_db: float) -> float:
