@@ -211,12 +211,12 @@ def test_the_installed_model_goes_on_with_the_network_that_it_starts_from():
 
 
 def test_the_refinement_alone_is_trained_at_last():
-    long, refine = (
+    heads, refine = (
         read(TUNING / f"train_debsounds_more_{name}.yaml")
-        for name in ("long", "refine")
+        for name in ("heads", "refine")
     )
     network = refine["extractor_conf"]
-    assert network.pop("refine_channels") and network == long["extractor_conf"]
+    assert network.pop("refine_channels") and network == heads["extractor_conf"]
     parts = CaRESep(**network, refine_channels=8).named_children()
     prefix = "extractor.network."
     learning = {

@@ -132,7 +132,9 @@ class CaRESep(HTSAT, QuerySeparator):
         self.query_net = None
         if not shared:
             self.query_net = HTSAT(**encoder)
-            self.head = self.statistics = self.tag_heads = None  # the query network tags
+            self.head = self.statistics = self.tag_heads = (
+                None  # the query network tags
+            )
 
     @property
     def anchor_net(self) -> HTSAT:

@@ -43,6 +43,7 @@ class TagHeads(nn.Module):
         self.biases = nn.ParameterList(torch.zeros(count, 1, b) for b in sizes[1:])
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("scale", torch.ones(dim))
+        self.register_buffer("settled", torch.tensor(False))  # mean and scale are final
 
     @torch.no_grad()
     def standardise_to(self, features: Tensor) -> None:

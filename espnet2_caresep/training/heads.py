@@ -1,7 +1,9 @@
 """Training of the tagging heads alone, on what a frozen network says of clips.
 
 The pass through the frozen network is what a clip costs; learning from what it gave is
-cheap. So each clip passes it once and is remembered.
+cheap. So each clip passes it once and is remembered. A training that goes on after a stop
+has forgotten the clips, but not the standardisation of their features, and learns nothing
+until it knows enough of them again.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from espnet2_caresep.network.tag_heads import TagHeads
 
 KEPT = 30000  # clips
 DRAWN = 96  # remembered clips from which each head learns in an update
+LEAST = 512  # remembered clips before anything is learned
 SETTLED = 2000  # clips after which the standardisation of features no longer changes
 
 
@@ -40,8 +43,9 @@ class HeadTraining:
         """
         self._remember(features, labels)
         known = min(self.seen, KEPT)
-        if self.seen <= SETTLED:
+        if not self.heads.settled:
             self.heads.standardise_to(self.features[:known])
+            self.heads.settled.fill_(self.seen >= SETTLED)
         place = torch.randint(known, (self.heads.count, DRAWN), device=features.device)
         features, labels = self.features[place], self.labels[place]
         if self.mixup_alpha > 0:
@@ -49,7 +53,10 @@ class HeadTraining:
             share = share.sample((*place.shape, 1)).to(features)
             features = share * features + (1 - share) * features.roll(1, 1)
             labels = share * labels + (1 - share) * labels.roll(1, 1)
-        return self.heads.each(features).flatten(0, 1), labels.flatten(0, 1)
+        logits = self.heads.each(features).flatten(0, 1)
+        if known < LEAST:
+            logits = logits.detach() + 0 * logits
+        return logits, labels.flatten(0, 1)
 
     def _remember(self, features: Tensor, labels: Tensor) -> None:
         if self.features is None:

@@ -8,6 +8,7 @@ from espnet2_caresep.config import ConfigError
 from espnet2_caresep.espnet_model import ESPnetCaRESepModel
 from espnet2_caresep.extractor import CaRESepExtractor
 from espnet2_caresep.network.tag_heads import TagHeads
+from espnet2_caresep.training import heads as heads_module
 from espnet2_caresep.training.batch import trim
 from espnet2_caresep.training.heads import DRAWN, HeadTraining
 from espnet2_caresep.training.losses import CaRESepLoss
@@ -28,7 +29,8 @@ def batch():
     return out
 
 
-def test_only_the_heads_learn():
+def test_only_the_heads_learn(monkeypatch):
+    monkeypatch.setattr(heads_module, "LEAST", 6)
     model = build(tag_heads=2, clip_statistics=True, head_dropout=0.5).train()
     before = {k: v.clone() for k, v in model.state_dict().items()}
     optimizer = torch.optim.AdamW(model.parameters(), 1e-2, weight_decay=0.1)
@@ -39,7 +41,8 @@ def test_only_the_heads_learn():
         optimizer.step()
     assert set(stats) == {"loss", "bce"} and size == 6
     moved = {k for k, v in model.state_dict().items() if not torch.equal(v, before[k])}
-    assert moved == {name for name in before if ".tag_heads." in name}
+    learned = {name for name in before if ".tag_heads." in name}
+    assert moved == {name for name in learned if not name.endswith("settled")}
 
 
 def test_validation_is_of_the_clips_themselves():
@@ -67,6 +70,27 @@ def test_clips_are_remembered():
     assert training.seen == 15 and logits.shape == (2 * DRAWN, 3)
     assert set(labels.argmax(1).tolist()) == {0, 1, 2}
     torch.testing.assert_close(heads.mean, torch.ones(4))
+
+
+def test_a_training_that_goes_on_keeps_its_standardisation(monkeypatch):
+    monkeypatch.setattr(heads_module, "SETTLED", 10)
+    monkeypatch.setattr(heads_module, "LEAST", 10)
+    heads = TagHeads(4, 3, 2)
+    training = HeadTraining(heads, mixup_alpha=0.0)
+    for _ in range(3):
+        training(torch.randn(5, 4), torch.eye(3)[[0] * 5])
+    assert heads.settled
+    again = TagHeads(4, 3, 2)
+    again.load_state_dict(heads.state_dict())
+    training = HeadTraining(again, mixup_alpha=0.0)
+    logits, _ = training(5 + torch.randn(5, 4), torch.eye(3)[[1] * 5])
+    assert torch.equal(again.mean, heads.mean)
+    # Five clips are too few to learn from.
+    logits.sum().backward()
+    assert not any(p.grad.any() for p in again.parameters())
+    logits, _ = training(torch.randn(5, 4), torch.eye(3)[[1] * 5])
+    logits.sum().backward()
+    assert all(p.grad.any() for p in again.parameters())
 
 
 def test_zeros_around_a_clip_are_left_out():
