@@ -154,7 +154,7 @@ class ESPnetCaRESepModel(AbsESPnetModel):
         """No features: the statistics are shapes only."""
         return {}
 
-    # -- the two kinds of step -------------------------------------------------
+    # -- the kinds of step -----------------------------------------------------
 
     def _tagging_step(self, batch: dict) -> tuple[Tensor, dict, int]:
         anchor, lengths = batches.stack(batch, "enroll_ref")
