@@ -204,7 +204,7 @@ def _final(
 ) -> list[np.ndarray]:
     """Rows as they are written: the residual takes what the stems leave."""
     stems, rest = block[: len(weights)], block[len(weights) :]
-    whole = rest[:1].sum(0) + stems.sum(0, dtype=np.float64)
+    whole = block.sum(0, dtype=np.float64)
     if SILENCED in weights:
         faint = stems * np.array(weights, np.float32)[:, None, None]
         stems, _ = split_exactly(whole.astype(np.float32), faint)

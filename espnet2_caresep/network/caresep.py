@@ -132,9 +132,8 @@ class CaRESep(HTSAT, QuerySeparator):
         self.query_net = None
         if not shared:
             self.query_net = HTSAT(**encoder)
-            self.head = self.statistics = self.tag_heads = (
-                None  # the query network tags
-            )
+            # The query network tags
+            self.head = self.statistics = self.sound = self.tag_heads = None
 
     @property
     def anchor_net(self) -> HTSAT:

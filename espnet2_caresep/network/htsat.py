@@ -108,7 +108,7 @@ class HTSAT(AnchorEncoder):
             self.statistics = ClipStatistics(
                 num_bands * band_channels, self.pooled_dim, num_classes
             )
-        self.tag_heads = None
+        self.sound = self.tag_heads = None
         if tag_heads:
             self.sound = SoundFeatures(
                 bins, num_bands, num_bands * band_channels, sample_rate
