@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from espnet2_caresep.config import ConfigError
+from espnet2_caresep.data.memberships import Memberships
 from espnet2_caresep.data.strings import Strings
 
 logger = logging.getLogger(__name__)
@@ -29,7 +30,8 @@ class SourcePool:
 
     Args:
         source_dir: Data directory with ``wav.scp`` and ``labels``, and where present
-            ``utt2group`` (clips of one recording) and ``utt2num_samples``.
+            ``utt2class`` (finer classes), ``utt2group`` (clips of one recording) and
+            ``utt2num_samples``.
         labels: Class names; the index in this list is the class.
         min_samples: Clips with fewer samples are left out (needs utt2num_samples).
 
@@ -57,7 +59,16 @@ class SourcePool:
                 )
         del pairs
         self._groups = self._read_groups()
-        self._read_labels(labels, self._long_enough(min_samples))
+        usable = self._long_enough(min_samples)
+        self._labels = self._read_labels(labels, usable)
+        self._finer = self._read_finer(usable)
+        self._usable = np.flatnonzero(usable)
+        self.classes = self._labels.inhabited()
+        if len(self._usable) < 2 or len(self.classes) < 2:
+            raise ConfigError(
+                f"{self.source_dir}: mixing needs clips of at least two classes, has "
+                f"{len(self._usable)} clips of {len(self.classes)}"
+            )
 
     def __len__(self) -> int:
         return len(self.uids)
@@ -68,11 +79,11 @@ class SourcePool:
 
     def labels(self, clip: int) -> np.ndarray:
         """Classes of a clip, int array."""
-        return self._labels[self._label_start[clip] : self._label_start[clip + 1]]
+        return self._labels.classes(clip)
 
     def clips(self, cls: int) -> np.ndarray:
         """Clips of a class, int array."""
-        return self._clips[self._clip_start[cls] : self._clip_start[cls + 1]]
+        return self._labels.clips(cls)
 
     def multi_hot(self, clip: int) -> np.ndarray:
         """Labels of a clip as (num_classes,) float32 of zeros and ones."""
@@ -137,13 +148,23 @@ class SourcePool:
         return other, int(rng.choice(self.labels(other)))
 
     def draw_other(self, rng: np.random.Generator, clip: int, cls: int) -> int | None:
-        """Another clip of a class, of another group where there is one.
+        """Another clip, as evaluation draws it: of a finer class of the clip where
+        there is one, else of ``cls``; of another group where there is one.
 
         Returns:
             The clip; None if ``clip`` is the only one.
         """
-        clips = self.clips(cls)
-        for _ in range(TRIES):
+        for finer in rng.permutation(self._finer.classes(clip)):
+            other = self._draw_apart(rng, clip, self._finer.clips(finer))
+            if other is not None:
+                return other
+        return self._draw_apart(rng, clip, self.clips(cls))
+
+    def _draw_apart(
+        self, rng: np.random.Generator, clip: int, clips: np.ndarray
+    ) -> int | None:
+        """One of these clips that is not ``clip``, of another group where possible."""
+        for _ in range(TRIES if len(clips) else 0):
             other = int(rng.choice(clips))
             if self._groups[other] != self._groups[clip]:
                 return other
@@ -198,7 +219,7 @@ class SourcePool:
             )
         return keep
 
-    def _read_labels(self, labels: Sequence[str], keep: np.ndarray) -> None:
+    def _read_labels(self, labels: Sequence[str], usable: np.ndarray) -> Memberships:
         number = {label.encode(): index for index, label in enumerate(labels)}
         clips, classes = array("i"), array("i")
         labelled = np.zeros(len(self), bool)
@@ -215,22 +236,20 @@ class SourcePool:
         if not labelled.all():
             missing = self.uids[int(np.argmin(labelled))].decode()
             raise ConfigError(f"{self.source_dir}/labels: no line for {missing}")
-        clip_of, class_of = np.array(clips), np.array(classes)
-        order = np.lexsort((class_of, clip_of))
-        counts = np.bincount(clip_of, minlength=len(self))
-        self._labels = class_of[order]
-        self._label_start = np.concatenate([[0], np.cumsum(counts)])
+        return self._memberships(clips, classes, self.num_classes, usable)
 
-        used = keep[clip_of]
-        clip_of, class_of = clip_of[used], class_of[used]
-        order = np.lexsort((clip_of, class_of))
-        counts = np.bincount(class_of, minlength=self.num_classes)
-        self._clips = clip_of[order]
-        self._clip_start = np.concatenate([[0], np.cumsum(counts)])
-        self._usable = np.flatnonzero(keep)
-        self.classes = np.flatnonzero(counts)
-        if len(self._usable) < 2 or len(self.classes) < 2:
-            raise ConfigError(
-                f"{self.source_dir}: mixing needs clips of at least two classes, has "
-                f"{len(self._usable)} clips of {len(self.classes)}"
-            )
+    def _read_finer(self, usable: np.ndarray) -> Memberships:
+        number: dict[bytes, int] = {}
+        clips, classes = array("i"), array("i")
+        if (self.source_dir / "utt2class").exists():
+            for clip, value in self._indexed("utt2class"):
+                for name in value.split():
+                    clips.append(clip)
+                    classes.append(number.setdefault(name, len(number)))
+        return self._memberships(clips, classes, len(number), usable)
+
+    def _memberships(
+        self, clips: array, classes: array, num_classes: int, usable: np.ndarray
+    ) -> Memberships:
+        arrays = (np.array(x, np.int32) for x in (clips, classes))
+        return Memberships(*arrays, len(self), num_classes, usable)

@@ -1,3 +1,5 @@
+import random
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -6,6 +8,7 @@ from synthetic import CLASSES
 
 from espnet2_caresep.config import ConfigError
 from espnet2_caresep.data.files import write_table
+from espnet2_caresep.data.pairs import Catalogue
 from espnet2_caresep.data.source_pool import SourcePool
 from espnet2_caresep.data.strings import Strings
 
@@ -97,6 +100,36 @@ def test_another_clip_of_the_class_comes_from_another_group(tmp_path):
     assert others("c", 0) == {"a", "b"}
     assert others("d", 1) == {"e"}  # the group has no alternative
     assert others("f", 2) == {None}
+
+
+def test_another_clip_is_of_the_finer_class_first(tmp_path):
+    """The order in which evaluation draws (``Catalogue.draw_other``)."""
+    labels = {uid: "buzz" for uid in "abcf"} | {"d": "tone buzz", "e": "hiss"}
+    finer = {
+        "a": "bee",
+        "b": "bee",
+        "c": "saw",
+        "d": "bell saw",
+        "e": "gas",
+        "f": "fly",
+    }
+    pool = SourcePool(write(tmp_path, labels, utt2class=finer), CLASSES)
+    catalogue = Catalogue(
+        {uid: names.split() for uid, names in labels.items()},
+        {uid: names.split() for uid, names in finer.items()},
+    )
+    rng, draw = np.random.default_rng(0), random.Random(0)
+    for uid, expected in [
+        ("a", "b"),
+        ("b", "a"),
+        ("c", "d"),
+        ("d", "c"),
+        ("f", "abcd"),
+    ]:
+        clip = pool.index(uid)
+        found = {pool.draw_other(rng, clip, 0) for _ in range(60)}
+        assert {pool.uids[other].decode() for other in found} == set(expected)
+        assert {catalogue.draw_other(uid, draw) for _ in range(60)} == set(expected)
 
 
 def test_short_clips_are_left_out(tmp_path):
