@@ -47,7 +47,8 @@ def embed(
         )
     anchors, weights = [], []
     first, last = (round(second * source.sample_rate) for second in (start, end))
-    for part in _segments(network, source, network.segment_samples, first, last):
+    size = network.segment_samples
+    for part in _segments(network, source, size, size, first, last):
         if np.mean(np.square(part, dtype=np.float64)) >= SILENCE_POWER:
             anchors.append(network.encode_anchor(torch.from_numpy(part).to(device)))
             weights.append(part.shape[1])
@@ -109,21 +110,26 @@ def tag(
 ) -> Tags:
     """Tags a clip of any length, downmixed to mono.
 
+    A clip longer than a segment is cut into segments whose logits are averaged, each
+    weighted by its length. They overlap a little, so that all but the last are as long
+    as those of training.
+
     Raises:
         AudioError: If it is too short or not finite.
     """
-    hop, step = TOKEN_FRAMES * network.hop_length, network.segment_samples
-    # Segments of whole token frames keep the frames of a long clip on one grid.
-    if source.frames * network.sample_rate > step * source.sample_rate:
-        step = step // hop * hop or step
+    size, hop = network.segment_samples, TOKEN_FRAMES * network.hop_length
+    # Steps of whole token frames keep the frames of a long clip on one grid.
+    step = size // hop * hop or size
     clips, frames, weights = [], [], []
-    for part in _segments(network, source, step):
+    for part in _segments(network, source, size, step):
         if clips and part.shape[1] < network.n_fft:
             continue  # less than a window is left: nothing to judge
         clip_logits, frame_logits = network.tag(torch.from_numpy(part).to(device))
         clips.append(clip_logits[0].float())
         frames.append(frame_logits[0, : -(-part.shape[1] // hop)].float())
         weights.append(part.shape[1])
+    # Where segments overlap, a frame is the later one's.
+    frames[:-1] = [part[: max(1, step // hop)] for part in frames[:-1]]
     weight = torch.tensor(weights, device=device) / sum(weights)
     clip_logits = (torch.stack(clips) * weight[:, None]).sum(0)
     return Tags(
@@ -137,24 +143,28 @@ def tag(
 def _segments(
     network: AnchorEncoder,
     source: Audio | AudioReader,
+    size: int,
     step: int,
     first: int = 0,
     last: int | None = None,
 ) -> Iterator[np.ndarray]:
-    """Mono pieces (1, step) at the network's rate; the last one may be shorter."""
+    """Mono pieces (1, size) at the network's rate, each a step after the one before;
+    the last one, which ends where the audio ends, may be shorter."""
     converter = Resampler(source.sample_rate, network.sample_rate, 1)
-    held, count = np.zeros((1, 0), np.float32), 0
+    held, whole = np.zeros((1, 0), np.float32), True
     for block in source.blocks(first, last):
         mono = converter.push(block.mean(0, keepdims=True))
         held = np.concatenate([held, mono], 1)
-        while held.shape[1] > step:
-            yield held[:, :step]
-            held, count = held[:, step:], count + 1
+        while held.shape[1] > size:
+            yield held[:, :size]
+            held, whole = held[:, step:], False
     held = np.concatenate([held, converter.finish()], 1)
-    if not count and held.shape[1] < network.n_fft:
+    if whole and held.shape[1] < network.n_fft:
         raise AudioError(
             f"{source.name}: is shorter than one analysis window "
             f"({1000 * network.n_fft / network.sample_rate:.0f} ms)"
         )
-    for start in range(0, held.shape[1], step):
-        yield held[:, start : start + step]
+    while held.shape[1] > size:
+        yield held[:, :size]
+        held = held[:, step:]
+    yield held
