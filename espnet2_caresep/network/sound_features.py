@@ -6,6 +6,7 @@ others.
 """
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -161,7 +162,7 @@ def _modulation(bands: Tensor, heard: Tensor) -> Tensor:
     power = torch.fft.rfft(swing, size, dim=1).abs().square()
     power = power / heard.sum(1)[:, None, None]
     edges = [round(rate * size / 128) for rate in RATES]
-    parts = [power[:, a:b].mean(1) for a, b in zip(edges, edges[1:])]
+    parts = [power[:, a:b].mean(1) for a, b in pairwise(edges)]
     return torch.log(torch.stack(parts, 1) + 1e-3).flatten(1)
 
 

@@ -1,5 +1,7 @@
 """Heads that are trained last, on what a finished network says of a clip (ours)."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -37,8 +39,7 @@ class TagHeads(nn.Module):
         self.dropout, self.input_dropout = dropout, input_dropout
         sizes = [dim, hidden, hidden, num_classes]
         self.weights = nn.ParameterList(
-            (2 * torch.rand(count, a, b) - 1) * a**-0.5
-            for a, b in zip(sizes, sizes[1:])
+            (2 * torch.rand(count, a, b) - 1) * a**-0.5 for a, b in pairwise(sizes)
         )
         self.biases = nn.ParameterList(torch.zeros(count, 1, b) for b in sizes[1:])
         self.register_buffer("mean", torch.zeros(dim))

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -42,7 +44,7 @@ def test_edges_increase_from_the_first_bin_to_the_last(sizes, sample_rate):
     edges = mel_band_edges(num_bins, num_bands, sample_rate)
     assert len(edges) == num_bands + 2
     assert edges[0] == 0 and edges[-1] == num_bins
-    assert all(a < b for a, b in zip(edges, edges[1:]))
+    assert all(a < b for a, b in pairwise(edges))
 
 
 @pytest.mark.parametrize("num_bands", [0, 513])
