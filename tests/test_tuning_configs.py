@@ -171,12 +171,15 @@ def test_a_configuration_starts_from_one_beside_it(path):
         name = item.split("/")[1].removeprefix("caresep_")
         # From tagging, or from what a shorter training has reached; heads come after
         # it, and nothing that could make them stale after them
-        modes = {"cls", read(path)["mode"]}
+        start, modes = read(path.parent / f"{name}.yaml"), {"cls", read(path)["mode"]}
         if "heads" in modes:
             modes = {"sep", "cls+sep"}
-        if "freeze_param" in read(path):
-            modes = {"heads"}
-        assert read(path.parent / f"{name}.yaml")["mode"] in modes
+        if start["mode"] == "heads" or "freeze_param" in start:
+            modes = {start["mode"]}
+            frozen = {part.split(".")[-1] for part in read(path)["freeze_param"]}
+            tagging = {"split", "norm", "encoder", "head", "statistics", "tag_heads"}
+            assert tagging <= frozen
+        assert start["mode"] in modes
 
 
 @pytest.mark.parametrize(
