@@ -164,7 +164,9 @@ class SourcePool:
         self, rng: np.random.Generator, clip: int, clips: np.ndarray
     ) -> int | None:
         """One of these clips that is not ``clip``, of another group where possible."""
-        for _ in range(TRIES if len(clips) else 0):
+        if not len(clips):
+            return None
+        for _ in range(TRIES):
             other = int(rng.choice(clips))
             if self._groups[other] != self._groups[clip]:
                 return other
