@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import math
+from typing import TYPE_CHECKING
 
 from espnet2_caresep.cli.model_options import at_least_one
+
+if TYPE_CHECKING:
+    from espnet2_caresep.inference.tags.events import EventRule
 
 
 def add_event_options(parser: argparse.ArgumentParser, top: int | None) -> None:
@@ -41,9 +45,11 @@ def add_event_options(parser: argparse.ArgumentParser, top: int | None) -> None:
     )
 
 
-def event_values(args: argparse.Namespace) -> tuple[float, int | None, float, float]:
-    """The arguments that ``find_sounds`` takes after the scores."""
-    return args.threshold, args.top, args.min_duration, args.max_gap
+def event_rule(args: argparse.Namespace) -> EventRule:
+    """What the options say is an event."""
+    from espnet2_caresep.inference.tags.events import EventRule
+
+    return EventRule(args.threshold, args.top, args.min_duration, args.max_gap)
 
 
 def _number(low: float, high: float, text: str, open_low: bool = False):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from espnet2_caresep.cli.event_options import add_event_options, event_values
+from espnet2_caresep.cli.event_options import add_event_options, event_rule
 from espnet2_caresep.cli.model_options import (
     add_model_options,
     load_separator,
@@ -62,8 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
     from espnet2_caresep.inference.scene.scene import find_scene
 
-    values = event_values(args)
-    found = find_scene(separator, mixture, None, *values, show_progress=True)
+    found = find_scene(separator, mixture, event_rule(args), show_progress=True)
     timeline = write_scene(
         folder, separator, found, args.threshold, args.subtype, show_progress=True
     )

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from espnet2_caresep.cli.errors import one_line
-from espnet2_caresep.cli.event_options import add_event_options, event_values
+from espnet2_caresep.cli.event_options import add_event_options, event_rule
 from espnet2_caresep.cli.inputs import Track, find_tracks
 from espnet2_caresep.cli.model_options import (
     add_model_options,
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     failed = printed = False
     for track, output in zip(tracks, outputs):
         try:
-            tags = tag_file(separator, track.path, *event_values(args), True)
+            tags = tag_file(separator, track.path, event_rule(args), True)
             text = _write(tags, args.format, to_file=bool(output), header=not printed)
             if output is None:
                 print(text, end="", flush=True)

@@ -12,6 +12,7 @@ from espnet2_caresep.inference.results import Separation, Stems
 from espnet2_caresep.inference.scene.scene import Scene, separate_scene
 from espnet2_caresep.inference.stream import separate_whole
 from espnet2_caresep.inference.streamer import Streamer
+from espnet2_caresep.inference.tags.events import EventRule
 
 
 class CaRESeparator(Streamer):
@@ -199,6 +200,5 @@ class CaRESeparator(Streamer):
             ValueError: If the audio cannot be read, is empty, too short or not finite,
                 or a value cannot be used.
         """
-        return separate_scene(
-            self, audio, sample_rate, threshold, top, min_duration, max_gap
-        )
+        rule = EventRule(threshold, top, min_duration, max_gap)
+        return separate_scene(self, audio, rule, sample_rate)

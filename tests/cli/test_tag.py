@@ -13,7 +13,7 @@ import soundfile
 
 from espnet2_caresep.cli.main import main
 from espnet2_caresep.inference import CaRESeparator
-from espnet2_caresep.inference.tags.events import Event, find_events
+from espnet2_caresep.inference.tags.events import Event, EventRule, find_events
 from espnet2_caresep.inference.tags.formats import (
     FileTags,
     as_audacity,
@@ -47,7 +47,7 @@ def test_json_says_what_the_model_says(clips, tiny_zip, capsys):
         content, scores = json.loads(line), score_frames(separator, clips / name)
         assert content["file"] == str(clips / name)
         assert content["model"] == separator.fingerprint
-        expected = find_events(scores, 0.3)
+        expected = find_events(scores, EventRule(0.3))
         assert [(e["label"], e["start"], e["end"]) for e in content["events"]] == [
             (e.label, round(e.start, 3), round(e.end, 3)) for e in expected
         ]

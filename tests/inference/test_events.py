@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from espnet2_caresep.inference import CaRESeparator
-from espnet2_caresep.inference.tags.events import Event, find_events
+from espnet2_caresep.inference.tags.events import Event, EventRule, find_events
 from espnet2_caresep.inference.tags.frame_scores import FrameScores, score_frames
 
 HOP = 0.32
@@ -29,7 +29,7 @@ def _scores(column, hop=HOP, seconds=None):
 
 
 def _spans(scores, **options):
-    events = find_events(scores, **options)
+    events = find_events(scores, EventRule(**options))
     return [(round(e.start, 9), round(e.end, 9)) for e in events]
 
 
@@ -104,7 +104,7 @@ def test_nothing_is_heard_in_silence(separator, sound):
     assert scores.clip.all()
     silent = score_frames(separator, np.zeros(40000, np.float32), 32000)
     assert not silent.frames.any() and not silent.clip.any()
-    assert find_events(silent) == []
+    assert find_events(silent, EventRule()) == []
 
 
 def test_tags_that_are_not_finite_are_refused(separator, sound):
@@ -117,7 +117,7 @@ def test_two_thresholds():
     assert _spans(_scores(column)) == [(0, 0.96)]
     assert _spans(_scores(column), threshold=0.25) == [(0, 2.24)]
     assert _spans(_scores(column), threshold=0.7) == []
-    (event,) = find_events(_scores(column))
+    (event,) = find_events(_scores(column), EventRule())
     assert (event.label, event.score) == ("dog", pytest.approx(0.6))
 
 
@@ -134,13 +134,22 @@ def test_gaps_close_and_short_events_go():
 
 def test_order_is_by_time_then_by_score():
     frames = [[0, 0.8, 0.9], [0.9, 0.8, 0.9]]
-    assert [e.label for e in find_events(_scores(frames))] == ["owl", "cat", "dog"]
+    events = find_events(_scores(frames), EventRule())
+    assert [e.label for e in events] == ["owl", "cat", "dog"]
 
 
 def test_bad_values_are_refused():
-    for bad in ({"threshold": 0}, {"threshold": 1.1}, {"max_gap": -1}):
+    nan = float("nan")
+    for bad in (
+        {"threshold": 0},
+        {"threshold": 1.1},
+        {"threshold": nan},
+        {"top": 0},
+        {"min_duration": nan},
+        {"max_gap": -1},
+    ):
         with pytest.raises(ValueError, match="must"):
-            find_events(_scores([1.0]), **bad)
+            EventRule(**bad)
 
 
 @given(
@@ -151,7 +160,7 @@ def test_bad_values_are_refused():
 )
 def test_events_say_what_the_frames_say(frames, threshold, shortest, gap):
     scores = _scores(frames)
-    events = find_events(scores, threshold, shortest, gap)
+    events = find_events(scores, EventRule(threshold, None, shortest, gap))
     frames = frames.astype(np.float64)
     for event in events:
         assert isinstance(event, Event) and 0 <= event.start < event.end <= 6.4

@@ -32,7 +32,7 @@ from espnet2_caresep.inference.scene.scene import (
 )
 from espnet2_caresep.inference.scene.stream import FADE, scene_blocks
 from espnet2_caresep.inference.stream import Block
-from espnet2_caresep.inference.tags.events import Event
+from espnet2_caresep.inference.tags.events import Event, EventRule
 
 RATE, HOP = 32000, 10240
 
@@ -103,7 +103,7 @@ def test_stems_hold_what_sounds_when_it_sounds(recording):
     frames[1:7, 0] = 0.9
     frames[5:9, 1] = 0.8
     listener = Listener(frames)
-    scene = separate_scene(listener, recording)
+    scene = separate_scene(listener, recording, EventRule())
     spans = [(e.label, round(e.start, 9), round(e.end, 9)) for e in scene.events]
     assert spans == [("sound 0", 0.32, 2.24), ("sound 1", 1.6, 2.88)]
     first, second = scene.stems.values()
@@ -139,7 +139,7 @@ def test_long_events_are_queries_segment_by_segment(recording):
     frames = np.zeros((10, 1))
     frames[1:9] = 0.9
     listener = Listener(frames, segment=3 * HOP)
-    scene = separate_scene(listener, recording)
+    scene = separate_scene(listener, recording, EventRule())
     assert listener.asked == [(0,), (1,), (2,)]
     fade = round(FADE * RATE / 2)
     middle = slice(HOP + fade, 9 * HOP - fade)
@@ -151,14 +151,14 @@ def test_without_a_part_alone_the_whole_span_is_the_query(recording):
     frames = np.zeros((10, 2))
     frames[2:6, 0] = frames[3:5, 1] = 0.9
     listener = Listener(frames)
-    separate_scene(listener, recording)
+    separate_scene(listener, recording, EventRule())
     lengths = [example.shape[1] for example in listener.examples[:2]]
     # Sound 0 is alone for one frame only, less than half a second; sound 1 never.
     assert lengths == [4 * HOP, 2 * HOP]
 
 
 def test_nothing_found_leaves_all(recording):
-    scene = separate_scene(Listener(np.zeros((10, 2))), recording)
+    scene = separate_scene(Listener(np.zeros((10, 2))), recording, EventRule())
     assert scene.sounds == [] and scene.events == [] and scene.stems == {}
     assert np.array_equal(scene.residual, recording.samples)
 
@@ -168,11 +168,11 @@ def test_what_is_found_in_next_to_nothing_is_left_out(recording):
     quiet[:, : 5 * HOP] *= 0.009  # -41 dB
     frames = np.zeros((10, 2))
     frames[:4, 0] = frames[6:, 1] = 0.9
-    scene = separate_scene(Listener(frames), quiet, RATE)
+    scene = separate_scene(Listener(frames), quiet, EventRule(), RATE)
     assert [sound.label for sound in scene.sounds] == ["sound 1"]
     assert [event.label for event in scene.events] == ["sound 1"]
     quiet[:, : 5 * HOP] *= 1.2  # -39 dB
-    assert len(separate_scene(Listener(frames), quiet, RATE).sounds) == 2
+    assert len(separate_scene(Listener(frames), quiet, EventRule(), RATE).sounds) == 2
 
 
 def test_a_gap_within_an_event_is_no_query(recording):
@@ -193,10 +193,10 @@ def test_a_gap_within_an_event_is_no_query(recording):
 def test_blocks_of_the_recording_change_nothing(recording, monkeypatch):
     frames = np.zeros((10, 2))
     frames[1:7, 0] = frames[5:9, 1] = 0.9
-    scene = separate_scene(Listener(frames), recording)
+    scene = separate_scene(Listener(frames), recording, EventRule())
     for block in (999, 7 * HOP):
         monkeypatch.setattr(audio_module, "SMALL_BLOCK", block)
-        other = separate_scene(Listener(frames), recording)
+        other = separate_scene(Listener(frames), recording, EventRule())
         for label, stem in scene.stems.items():
             assert np.allclose(other.stems[label], stem, atol=1e-6)
 
@@ -291,7 +291,7 @@ def test_names_of_stems_are_safe_and_distinct():
 
 
 def _page(listener, recording):
-    found = find_scene(listener, recording)
+    found = find_scene(listener, recording, EventRule())
     (block,) = scene_blocks(listener, recording, found.events, found.labels)
     audios = [Audio(part, RATE, "") for part in (*block.stems, block.residual)]
     sounds = describe_sounds(listener, found, [-3.0], audios[:-1])

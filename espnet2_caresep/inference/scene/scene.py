@@ -17,7 +17,7 @@ from espnet2_caresep.inference.audio.recording import Audio, array_shape, open_a
 from espnet2_caresep.inference.presence.share_rule import QUIET
 from espnet2_caresep.inference.scene.stream import scene_blocks
 from espnet2_caresep.inference.stream import Block
-from espnet2_caresep.inference.tags.events import Event, find_sounds
+from espnet2_caresep.inference.tags.events import Event, EventRule, find_sounds
 from espnet2_caresep.inference.tags.frame_scores import FrameScores, score_frames
 
 
@@ -104,11 +104,8 @@ class EnergyMeter:
 def find_scene(
     separator,
     audio,
+    rule: EventRule,
     sample_rate: int | None = None,
-    threshold: float = 0.5,
-    top: int | None = None,
-    min_duration: float = 0.25,
-    max_gap: float = 0.35,
     show_progress: bool = False,
 ) -> Found:
     """Finds the events of a recording of any length.
@@ -116,22 +113,19 @@ def find_scene(
     Args:
         separator: A :class:`~espnet2_caresep.inference.CaRESeparator`.
         audio: Path, array or tensor.
+        rule: What is an event, and of how many labels.
         sample_rate: Rate of an array in Hz.
-        threshold: As :func:`~espnet2_caresep.inference.tags.events.find_sounds`.
-        top: Likewise.
-        min_duration: Likewise.
-        max_gap: Likewise.
         show_progress: Whether to show a bar on stderr where it takes a while.
 
     Returns:
         The events, but for those 40 dB below the loudest one, such as in the noise.
 
     Raises:
-        ValueError: If the audio or a value cannot be used.
+        ValueError: If the audio cannot be used.
     """
     mixture = open_audio(audio, sample_rate, "mixture")
     scores = score_frames(separator, mixture, show_progress=show_progress)
-    _, events = find_sounds(scores, threshold, top, min_duration, max_gap)
+    _, events = find_sounds(scores, rule)
     powers = [_power(mixture, event) for event in events]
     loudest = max(powers, default=0.0)
     events = [event for event, p in zip(events, powers) if p >= QUIET * loudest]
@@ -139,19 +133,11 @@ def find_scene(
 
 
 def separate_scene(
-    separator,
-    audio,
-    sample_rate: int | None = None,
-    threshold: float = 0.5,
-    top: int | None = None,
-    min_duration: float = 0.25,
-    max_gap: float = 0.35,
+    separator, audio, rule: EventRule, sample_rate: int | None = None
 ) -> Scene:
     """See ``CaRESeparator.scene``."""
     shape = getattr(audio, "shape", None)
-    found = find_scene(
-        separator, audio, sample_rate, threshold, top, min_duration, max_gap
-    )
+    found = find_scene(separator, audio, rule, sample_rate)
     meter, blocks = EnergyMeter(), []
     for block in scene_blocks(separator, found.mixture, found.events, found.labels):
         meter.update(block)

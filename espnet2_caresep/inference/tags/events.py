@@ -34,86 +34,86 @@ class Event:
     score: float
 
 
-def find_events(
-    scores: FrameScores,
-    threshold: float = 0.5,
-    min_duration: float = 0.25,
-    max_gap: float = 0.35,
-) -> list[Event]:
-    """Events of all classes, in order of time.
+@dataclass(frozen=True)
+class EventRule:
+    """What counts as a sound, and as an event of it.
 
-    Args:
-        scores: From :func:`~espnet2_caresep.inference.tags.frame_scores.score_frames`.
-        threshold: Probability that one frame of an event must reach; its other frames
-            must reach half of it.
+    Attributes:
+        threshold: Probability from which a sound is there; one frame of an event must
+            reach it, its other frames half of it.
+        top: At most so many labels, the most probable ones, and only their events; all
+            by default.
         min_duration: Shorter events are dropped, in seconds.
         max_gap: Events of one class that are at most this far apart become one event,
             in seconds.
 
-    Returns:
-        The events by start, then by score.
-
     Raises:
-        ValueError: If the threshold is not in (0, 1] or a duration is negative.
+        ValueError: If the threshold is not in (0, 1], ``top`` is below 1 or a duration
+            is negative.
     """
-    if not 0 < threshold <= 1:
-        raise ValueError(
-            f"threshold must lie above 0 and be at most 1, not {threshold}"
-        )
-    if min_duration < 0 or max_gap < 0:
-        raise ValueError(
-            f"durations must be at least 0, not {min_duration} and {max_gap}"
-        )
+
+    threshold: float = 0.5
+    top: int | None = None
+    min_duration: float = 0.25
+    max_gap: float = 0.35
+
+    def __post_init__(self):
+        if not 0 < self.threshold <= 1:
+            raise ValueError(
+                f"threshold must lie above 0 and be at most 1, not {self.threshold}"
+            )
+        if self.top is not None and self.top < 1:
+            raise ValueError(f"top must be at least 1, not {self.top}")
+        if not (self.min_duration >= 0 and self.max_gap >= 0):
+            raise ValueError(
+                f"durations must be at least 0, not {self.min_duration} and "
+                f"{self.max_gap}"
+            )
+
+
+def find_events(scores: FrameScores, rule: EventRule) -> list[Event]:
+    """Events of all classes by start, then by score.
+
+    Args:
+        scores: From :func:`~espnet2_caresep.inference.tags.frame_scores.score_frames`.
+        rule: What is an event; ``top`` does not matter here.
+    """
     hop = scores.frame_seconds
     events = []
     for index, label in enumerate(scores.labels):
         column = scores.frames[:, index].astype(np.float64)
         spans: list[list[int]] = []
-        for first, last in _runs(column >= LOW * threshold):
-            if column[first:last].max() < threshold:
+        for first, last in _runs(column >= LOW * rule.threshold):
+            if column[first:last].max() < rule.threshold:
                 continue
-            if spans and (first - spans[-1][1]) * hop <= max_gap + 1e-9:
+            if spans and (first - spans[-1][1]) * hop <= rule.max_gap + 1e-9:
                 spans[-1][1] = last
             else:
                 spans.append([first, last])
         for first, last in spans:
             start, end = first * hop, min(last * hop, scores.seconds)
-            if end - start >= min_duration - 1e-9:
+            if end - start >= rule.min_duration - 1e-9:
                 score = float(column[first:last].max())
                 events.append(Event(label, start, end, score))
     return sorted(events, key=lambda event: (event.start, -event.score))
 
 
 def find_sounds(
-    scores: FrameScores,
-    threshold: float = 0.5,
-    top: int | None = None,
-    min_duration: float = 0.25,
-    max_gap: float = 0.35,
+    scores: FrameScores, rule: EventRule
 ) -> tuple[dict[str, float], list[Event]]:
     """The labels of a recording and their events.
-
-    Args:
-        scores: From :func:`~espnet2_caresep.inference.tags.frame_scores.score_frames`.
-        threshold: Probability from which a sound is there.
-        top: At most so many labels, the most probable ones, and only their events.
-        min_duration: As :func:`find_events`.
-        max_gap: Likewise.
 
     Returns:
         Label to its probability, highest first, for the labels at the threshold and
         those that have an event; and the events.
-
-    Raises:
-        ValueError: As :func:`find_events`, or if ``top`` is below 1.
     """
-    if top is not None and top < 1:
-        raise ValueError(f"top must be at least 1, not {top}")
-    events = find_events(scores, threshold, min_duration, max_gap)
+    events = find_events(scores, rule)
     with_event = {event.label for event in events}
     ranked = sorted(zip(scores.clip.tolist(), scores.labels), reverse=True)
-    there = [(p, label) for p, label in ranked if p >= threshold or label in with_event]
-    labels = {label: p for p, label in there[:top]}
+    there = [
+        (p, label) for p, label in ranked if p >= rule.threshold or label in with_event
+    ]
+    labels = {label: p for p, label in there[: rule.top]}
     return labels, [event for event in events if event.label in labels]
 
 

@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from espnet2_caresep.inference.tags.events import Event, find_sounds
+from espnet2_caresep.inference.tags.events import Event, EventRule, find_sounds
 from espnet2_caresep.inference.tags.frame_scores import score_frames
 
 COLUMNS = ("file", "kind", "label", "score", "start", "end")
@@ -39,36 +39,27 @@ class FileTags:
 
 
 def tag_file(
-    separator,
-    path: str | Path,
-    threshold: float = 0.5,
-    top: int | None = None,
-    min_duration: float = 0.25,
-    max_gap: float = 0.35,
-    show_progress: bool = False,
+    separator, path: str | Path, rule: EventRule, show_progress: bool = False
 ) -> FileTags:
     """Tags a recording.
 
     Args:
         separator: A :class:`~espnet2_caresep.inference.CaRESeparator`.
         path: Audio file.
-        threshold: As :func:`~espnet2_caresep.inference.tags.events.find_sounds`.
-        top: Likewise.
-        min_duration: Likewise.
-        max_gap: Likewise.
+        rule: What is a sound, and an event of it.
         show_progress: Whether to show a bar on stderr.
 
     Raises:
-        ValueError: If the file or a value cannot be used.
+        ValueError: If the file cannot be used.
     """
     scores = score_frames(separator, path, show_progress=show_progress)
-    labels, events = find_sounds(scores, threshold, top, min_duration, max_gap)
+    labels, events = find_sounds(scores, rule)
     best = int(scores.clip.argmax())
     return FileTags(
         str(path),
         round(scores.seconds, 3),
         separator.fingerprint,
-        threshold,
+        rule.threshold,
         {label: round(score, 4) for label, score in labels.items()},
         (scores.labels[best], float(scores.clip[best])),
         events,
