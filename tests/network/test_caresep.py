@@ -3,17 +3,11 @@ import sys
 
 import pytest
 import torch
+from tiny_network import SIZES
 
 from espnet2_caresep.network import CaRESep
 
-TINY = dict(
-    segment_frames=256,
-    embed_dim=8,
-    depths=(1, 2, 1, 1),
-    decoder_depths=(1, 1, 1),
-    heads=(1, 2, 2, 4),
-    num_classes=5,
-)
+TINY = {**SIZES, "depths": (1, 2, 1, 1)}
 VARIANTS = pytest.mark.parametrize("query_spectrum", [False, True])
 
 

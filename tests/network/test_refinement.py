@@ -2,20 +2,13 @@
 
 import pytest
 import torch
+from tiny_network import SIZES
 
 from espnet2_caresep.network import CaRESep
 from espnet2_caresep.network.refinement import MaskRefinement
 
 BINS, BANDS, FRAMES, DIM = 129, 16, 40, 6
-TINY = {
-    "segment_frames": 256,
-    "embed_dim": 8,
-    "depths": (1, 1, 1, 1),
-    "decoder_depths": (1, 1, 1),
-    "heads": (1, 2, 2, 4),
-    "num_classes": 5,
-    "query_spectrum": True,
-}
+TINY = {**SIZES, "query_spectrum": True}
 
 
 @pytest.fixture

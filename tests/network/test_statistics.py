@@ -4,20 +4,13 @@ import numpy as np
 import pytest
 import torch
 from scipy.fft import dct
+from tiny_network import SIZES
 
 from espnet2_caresep.network import CaRESep
 from espnet2_caresep.network.statistics import CEPSTRA, FLOOR, ClipStatistics
 from espnet2_caresep.network.tagging import TokenSemanticHead
 
 BANDS, DIM, CLASSES = 24, 6, 4
-TINY = {
-    "segment_frames": 256,
-    "embed_dim": 8,
-    "depths": (1, 1, 1, 1),
-    "decoder_depths": (1, 1, 1),
-    "heads": (1, 2, 2, 4),
-    "num_classes": 5,
-}
 
 
 @pytest.fixture
@@ -80,7 +73,7 @@ def test_head_dropout_drops_a_channel_in_all_tokens_of_a_clip():
 def test_a_network_with_statistics_keeps_its_promises():
     """Level and padding change nothing; a clip's logits are the mean of its frames'."""
     torch.manual_seed(0)
-    net = CaRESep(**TINY, clip_statistics=True, head_dropout=0.5).eval()
+    net = CaRESep(**SIZES, clip_statistics=True, head_dropout=0.5).eval()
     torch.nn.init.normal_(net.statistics.to_embedding.weight)
     audio = torch.randn(1, 30000)
     padded = torch.nn.functional.pad(audio, (0, 20000))
@@ -100,9 +93,9 @@ def test_a_network_with_statistics_keeps_its_promises():
 
 def test_statistics_change_embedding_and_tags():
     torch.manual_seed(0)
-    net = CaRESep(**TINY, clip_statistics=True).eval()
+    net = CaRESep(**SIZES, clip_statistics=True).eval()
     torch.nn.init.normal_(net.statistics.to_embedding.weight)
-    plain = CaRESep(**TINY).eval()
+    plain = CaRESep(**SIZES).eval()
     state = {k: v for k, v in net.state_dict().items() if "statistics" not in k}
     plain.load_state_dict(state)
     audio = torch.randn(1, 30000)
@@ -114,5 +107,5 @@ def test_statistics_change_embedding_and_tags():
 
 
 def test_a_query_network_of_its_own_has_the_statistics():
-    net = CaRESep(**TINY, clip_statistics=True, shared=False)
+    net = CaRESep(**SIZES, clip_statistics=True, shared=False)
     assert net.statistics is None and net.query_net.statistics is not None

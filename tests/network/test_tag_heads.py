@@ -2,20 +2,13 @@
 
 import pytest
 import torch
+from tiny_network import SIZES
 
 from espnet2_caresep.network import CaRESep
 from espnet2_caresep.network.sound_features import SoundFeatures
 from espnet2_caresep.network.tag_heads import TagHeads
 
-TINY = {
-    "segment_frames": 64,
-    "embed_dim": 8,
-    "depths": (1, 1, 1, 1),
-    "decoder_depths": (1, 1, 1),
-    "heads": (1, 2, 2, 4),
-    "num_classes": 5,
-    "clip_statistics": True,
-}
+TINY = {**SIZES, "segment_frames": 64, "clip_statistics": True}
 
 
 @pytest.fixture(scope="module")
