@@ -216,21 +216,28 @@ def test_the_installed_model_goes_on_with_the_network_that_it_starts_from():
     assert kept == start_of["extractor_conf"]
 
 
-def test_the_refinement_alone_is_trained_at_last():
-    heads, refine = (
+@pytest.mark.parametrize(
+    ("start_of", "config", "learning"),
+    [
+        ("heads", "refine", {"refinement"}),
+        ("refine", "compare", {"refinement", "spectrum"}),
+        ("compare", "mask", {"refinement", "spectrum", "decoder", "merge"}),
+    ],
+)
+def test_the_last_steps_train_parts_of_the_mask(start_of, config, learning):
+    start_of, step = (
         read(TUNING / f"train_debsounds_more_{name}.yaml")
-        for name in ("heads", "refine")
+        for name in (start_of, config)
     )
-    network = refine["extractor_conf"]
-    assert network.pop("refine_channels") and network == heads["extractor_conf"]
-    parts = CaRESep(**network, refine_channels=8).named_children()
+    network = step["extractor_conf"]
+    assert network == {"refine_channels": 128, **start_of["extractor_conf"]}
     prefix = "extractor.network."
-    learning = {
-        name
-        for name, part in parts
-        if list(part.parameters()) and prefix + name not in refine["freeze_param"]
+    parts = {
+        prefix + name
+        for name, part in CaRESep(**network).named_children()
+        if list(part.parameters())
     }
-    assert learning == {"refinement"}
+    assert parts - set(step["freeze_param"]) == {prefix + name for name in learning}
 
 
 def test_the_last_heads_are_of_the_network_that_they_are_trained_on():
