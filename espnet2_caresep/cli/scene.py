@@ -62,9 +62,10 @@ def run(args: argparse.Namespace) -> int:
 
     from espnet2_caresep.inference.scene.scene import find_scene
 
-    found = find_scene(separator, mixture, event_rule(args), show_progress=True)
+    rule = event_rule(args)
+    found = find_scene(separator, mixture, rule, show_progress=True)
     timeline = write_scene(
-        folder, separator, found, args.threshold, args.subtype, show_progress=True
+        folder, separator, found, rule.threshold, args.subtype, show_progress=True
     )
     sounds = timeline["sounds"]
     width = max((len(sound["label"]) for sound in sounds), default=0)

@@ -74,10 +74,11 @@ def run(args: argparse.Namespace) -> int:
     from espnet2_caresep.data.files import write_whole
     from espnet2_caresep.inference.tags.formats import tag_file
 
+    rule = event_rule(args)
     failed = printed = False
     for track, output in zip(tracks, outputs):
         try:
-            tags = tag_file(separator, track.path, event_rule(args), True)
+            tags = tag_file(separator, track.path, rule, show_progress=True)
             text = _write(tags, args.format, to_file=bool(output), header=not printed)
             if output is None:
                 print(text, end="", flush=True)
