@@ -6,7 +6,7 @@ own: a source of another pair, drawn at random. A logistic regression on the sig
 presence (``inference/presence/listening_rule.py``) gives the model's rule; present and
 absent queries weigh the same, and a sign that speaks against presence is left out.
 Below the score that 5 % of the present other clips do not reach, a sound is taken for
-surely absent.
+surely absent; between that and the threshold, stems are faded.
 Writes presence.json: the rule, and how well it tells present from absent (area under
 the ROC curve, shares of right answers), for own and other clips apart.
 """
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import functools
 import json
+import math
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -183,7 +184,8 @@ def judge(
 ) -> dict[str, float]:
     """How well a rule tells present from absent: areas under ROC curves, right answers.
 
-    With it the median share that queries of each kind take, in dB.
+    With it the median share that queries of each kind take, in dB, as the network
+    gives it and faded by the rule.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -202,8 +204,11 @@ def judge(
             np.mean([*map(presence.is_surely_absent, values)])
         )
     for kind, signs in found.items():
-        share = np.median([one[0].share if one else 0.0 for one in signs])
-        out[f"median_share_db_{kind}"] = float(10 * np.log10(max(share, 1e-10)))
+        shares = np.array([one[0].share if one else 0.0 for one in signs])
+        faded = shares * np.square([*map(presence.level, scores[kind])])
+        for name, values in (("share", shares), ("faded", faded)):
+            median = max(float(np.median(values)), 1e-10)
+            out[f"median_{name}_db_{kind}"] = 10 * math.log10(median)
     return {name: round(value, 4) for name, value in out.items()}
 
 

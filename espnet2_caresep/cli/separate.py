@@ -77,8 +77,11 @@ def _tell(report, args: argparse.Namespace, bar) -> None:
             what = "may be leakage"
             if not output.written:
                 what = "is left out"
-            elif output.silenced:
-                what = "is silenced (--keep-absent leaves it as it is)"
+            elif output.fade_db:
+                what = (
+                    f"is faded by {-output.fade_db:.0f} dB (--keep-absent leaves it as "
+                    "it is)"
+                )
             bar.say(
                 f"caresep separate: note: {report.mixture}: {output.query!r} is judged "
                 f"absent (presence {output.presence:.2f}), its stem {what}",

@@ -85,8 +85,8 @@ def _add_wanted(group) -> None:
     group.add_argument(
         "--keep-absent",
         action="store_true",
-        help="leave the stem of a sound that is surely absent as it is, instead of "
-        "silencing it by 40 dB",
+        help="leave the stem of a sound that is judged absent as it is, instead of "
+        "fading it, by 40 dB where it is surely absent",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,6 +100,9 @@ def separate_into(
     if clip is None:
         example = _part(example, start, end)
     found = separator.separate(audio, separator.query(example))
+    level = separator.presence_rule.level(found.presence)
+    if level < 1:
+        found = found.faded(level)
     paths = [
         Path(folder) / f"{Path(mixture).stem}_{name}.wav"
         for name in ("target", "residual")
@@ -116,12 +120,14 @@ def separate_into(
     picture = Path(folder) / "separation.png"
     draw_separation(picture, panels, "", audio.sample_rate, marks)
     present = separator.presence_rule.is_present(found.presence)
-    verdict = "present" if present else "absent: what the target holds may be leakage"
-    return Outcome(
-        *paths,
-        picture,
-        f"Presence {found.presence:.2f}: the sound is judged {verdict}.",
-    )
+    return Outcome(*paths, picture, _verdict(found.presence, present, level))
+
+
+def _verdict(presence: float, present: bool, level: float) -> str:
+    judged = "present" if present else "absent: what the target holds may be leakage"
+    if level < 1:
+        judged += f", and is faded by {-20 * math.log10(level):.0f} dB"
+    return f"Presence {presence:.2f}: the sound is judged {judged}."
 
 
 def _part(audio: Audio, start: float, end: float) -> Audio:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CLIP_MODES = ("rescale", "clamp", "none", "error")
-SILENCED = 0.01  # gain of a silenced stem, -40 dB; the residual takes the rest
 
 
 @dataclass(frozen=True)
@@ -22,8 +21,9 @@ class Options:
         partition: Whether stems share what they all claim.
         require_presence: Whether stems of sounds that are judged absent are left out;
             the residual keeps what they would have taken.
-        keep_absent: Whether stems of sounds that are surely absent stay as they are,
-            instead of being silenced (:data:`SILENCED`).
+        keep_absent: Whether stems of sounds that are judged absent stay as they are,
+            instead of being faded as far as they are doubtful; what a faded stem
+            lacks is in the residual.
         overwrite: Whether existing files may be replaced.
     """
 
@@ -66,7 +66,8 @@ class Output:
         presence: Score 0..1 of the query; None for the residual.
         present: Whether the sound is judged present; None for the residual.
         written: Whether there is such a file.
-        silenced: Whether the stem was silenced since the sound is surely absent.
+        fade_db: By how much the stem was turned down since the sound is judged absent,
+            -40..0.
         level_db: RMS re full scale before clipping was dealt with; None for silence.
         peak: Largest magnitude, likewise.
     """
@@ -76,7 +77,7 @@ class Output:
     presence: float | None
     present: bool | None
     written: bool
-    silenced: bool
+    fade_db: float
     level_db: float | None
     peak: float
 

@@ -9,6 +9,7 @@ memory.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -22,13 +23,7 @@ from espnet2_caresep.data.files import write_whole
 from espnet2_caresep.inference.audio.reader import AudioError, AudioReader
 from espnet2_caresep.inference.audio.scratch import Scratch, open_scratch
 from espnet2_caresep.inference.audio.writer import BITS, open_writer, round_to
-from espnet2_caresep.inference.file_plan import (
-    SILENCED,
-    Options,
-    Output,
-    Plan,
-    Report,
-)
+from espnet2_caresep.inference.file_plan import Options, Output, Plan, Report
 from espnet2_caresep.inference.partition import split_exactly
 from espnet2_caresep.inference.presence.rule import Rule
 from espnet2_caresep.inference.results import Query
@@ -84,7 +79,7 @@ def separate_file(
                 round(score, 4),
                 rule.is_present(score),
                 weight > 0,
-                0 < weight < 1,
+                _decibels(weight) if weight else 0.0,
                 *level,
             )
             for (name, path), score, weight, level in zip(
@@ -92,7 +87,7 @@ def separate_file(
             )
         ]
         if plan.residual is not None:
-            rest = (None, None, None, True, False, *levels[-1])
+            rest = (None, None, None, True, 0.0, *levels[-1])
             outputs.append(Output(str(plan.residual), *rest))
         report = Report(
             mixture=str(plan.mixture),
@@ -132,12 +127,14 @@ def _separate(
 
 
 def _weight(rule: Rule, score: float, options: Options) -> float:
-    """How much of a stem is written: all, next to nothing, or 0 for no file."""
+    """How much of a stem is written: all, less of what is doubtful, 0 for no file."""
     if options.require_presence and not rule.is_present(score):
         return 0.0
-    if rule.is_surely_absent(score) and not options.keep_absent:
-        return SILENCED
-    return 1.0
+    return 1.0 if options.keep_absent else rule.level(score)
+
+
+def _decibels(gain: float) -> float:
+    return round(20 * math.log10(gain), 2)
 
 
 def _gain(
@@ -205,7 +202,7 @@ def _final(
     """Rows as they are written: the residual takes what the stems leave."""
     stems, rest = block[: len(weights)], block[len(weights) :]
     whole = block.sum(0, dtype=np.float64)
-    if SILENCED in weights:
+    if any(0 < weight < 1 for weight in weights):
         faint = stems * np.array(weights, np.float32)[:, None, None]
         stems, _ = split_exactly(whole.astype(np.float32), faint)
     rows = [

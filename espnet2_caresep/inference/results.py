@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+
+from espnet2_caresep.inference.partition import split_exactly
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,17 @@ class Separation:
     residual: np.ndarray
     sample_rate: int
     presence: float
+
+    def faded(self, level: float) -> Separation:
+        """The same with the target turned down; the residual takes the rest.
+
+        Args:
+            level: Gain, 0..1, such as ``presence_rule.level(presence)`` of the
+                separator, which fades what is judged absent.
+        """
+        faint = self.target[None] * np.float32(level)
+        targets, residual = split_exactly(self.target + self.residual, faint)
+        return replace(self, target=targets[0], residual=residual)
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,20 @@ def test_the_verdict_says_what_the_rule_says(separator, mixture, tmp_path, monke
     for threshold, word in ((0, "judged present"), (1, "judged absent")):
         rule = type(separator.presence_rule)(threshold=threshold)
         monkeypatch.setattr(separator, "presence_rule", rule)
-        assert word in separate_into(separator, tmp_path, mixture, end=1).verdict
+        done = separate_into(separator, tmp_path, mixture, end=1)
+        assert word in done.verdict and "faded" not in done.verdict
+
+
+def test_what_is_judged_absent_is_faded(separator, mixture, tmp_path, monkeypatch):
+    before, _ = soundfile.read(separate_into(separator, tmp_path, mixture, end=1).target)
+    rule = type(separator.presence_rule)(threshold=1.0, absent=1.0)
+    monkeypatch.setattr(separator, "presence_rule", rule)
+    done = separate_into(separator, tmp_path, mixture, end=1)
+    assert "faded by 40 dB" in done.verdict
+    target, residual = (soundfile.read(p)[0] for p in (done.target, done.residual))
+    assert np.abs(before).max() > 0.01
+    assert np.allclose(target, before / 100, rtol=1e-4, atol=1e-7)
+    assert np.array_equal(target + residual, soundfile.read(mixture)[0])
 
 
 def test_what_is_marked_is_seen(mixture, tmp_path):

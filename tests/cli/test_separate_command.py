@@ -217,7 +217,7 @@ def test_absent_sounds(separate, files, tiny_model, tmp_path, capsys):
     assert np.array_equal(_read("out/mix/residual.wav"), _read("mix.wav"))
 
 
-def test_stems_of_sounds_that_are_surely_absent_are_silenced(
+def test_stems_of_sounds_that_are_judged_absent_are_faded(
     separate, files, tiny_model, tmp_path, capsys
 ):
     rule = "threshold: 1.0, absent: 1.0"
@@ -227,7 +227,7 @@ def test_stems_of_sounds_that_are_surely_absent_are_silenced(
     assert main([*command, "--keep-absent", "-o", "kept"]) == 0
     assert "may be leakage" in capsys.readouterr().err
     assert main([*command, "-o", "out"]) == 0
-    assert "is silenced (--keep-absent leaves" in capsys.readouterr().err
+    assert "is faded by 40 dB (--keep-absent leaves" in capsys.readouterr().err
     kept, stem = (_read(f"{folder}/mix/dog.wav") for folder in ("kept", "out"))
     assert np.abs(kept).max() > 0.01
     assert np.allclose(stem, 0.01 * kept, rtol=1e-5, atol=1e-7)
@@ -237,13 +237,23 @@ def test_stems_of_sounds_that_are_surely_absent_are_silenced(
         json.loads((files / folder / "mix/separation.json").read_text())["outputs"]
         for folder in ("kept", "out")
     ]
-    assert [output["silenced"] for output in outputs[0]] == [False, False]
-    assert [output["silenced"] for output in outputs[1]] == [True, False]
+    assert [output["fade_db"] for output in outputs[0]] == [0, 0]
+    assert [output["fade_db"] for output in outputs[1]] == [-40, 0]
     loud, faint = (output[0]["level_db"] for output in outputs)
     assert faint == pytest.approx(loud - 40, abs=0.02)
     # A stem that is required to be present is left out, as ever.
     assert main([*command, "--require-presence", "-o", "none"]) == 3
     assert _below(files / "none") == ["mix/residual.wav", "mix/separation.json"]
+    # Where there is doubt, some of it is left.
+    score = outputs[0][0]["presence"]
+    absent = score / 2
+    model = _with_rule(tiny_model, tmp_path / "doubt", f"threshold: 1.0, absent: {absent}")
+    assert main([*command, "--model", model, "-o", "doubt"]) == 0
+    stem = _read("doubt/mix/dog.wav")
+    level = np.sqrt((score - absent) / (1 - absent))
+    assert 0.05 < level < 0.95
+    assert np.allclose(stem, level * kept, rtol=1e-2, atol=1e-7)
+    assert np.array_equal(stem + _read("doubt/mix/residual.wav"), _read("mix.wav"))
 
 
 def _with_rule(tiny_model, folder, rule):

@@ -109,6 +109,9 @@ def test_fit_finds_the_border_of_two_classes():
     assert report["surely_absent_other"] == pytest.approx(0.05, abs=0.005)
     assert report["surely_absent_own"] == pytest.approx(0.05, abs=0.02)
     assert report["surely_absent_absent"] == pytest.approx(0.912, abs=0.02)
+    # So half of the absent ones are written 40 dB below what they took.
+    assert report["median_faded_db_absent"] == -50
+    assert report["median_faded_db_own"] == -10
 
 
 def test_fit_weighs_three_signs():

@@ -64,6 +64,28 @@ def test_scores_are_bounded_and_rise(share, more, midpoint, width):
     assert rule.score(midpoint) == 0.5 and rule.score(-math.inf) == 0
 
 
+def test_stems_fade_from_judged_absent_to_surely_absent():
+    rule = ShareRule(threshold=0.5, absent=0.1)
+    assert [rule.level(score) for score in (1.0, 0.5)] == [1, 1]
+    assert rule.level(0.3) ** 2 == pytest.approx(0.5)  # half of the way, half the power
+    assert [rule.level(score) for score in (0.1, 0.05, 0.0)] == [0.01] * 3
+    # Nothing between, and no calibration
+    assert ShareRule(threshold=0.5, absent=0.5).level(0.49) == 0.01
+    assert ShareRule(threshold=0.5, absent=0.0).level(0.0) == 1
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.floats(0, 1), min_size=2, max_size=2).map(sorted),
+    st.lists(st.floats(0, 1), min_size=2, max_size=2).map(sorted),
+)
+def test_levels_are_bounded_and_rise(thresholds, scores):
+    absent, threshold = thresholds
+    rule = ShareRule(threshold=threshold, absent=absent)
+    low, high = map(rule.level, scores)
+    assert 0.01 <= low <= high <= 1
+
+
 @pytest.mark.parametrize(
     "values",
     [

@@ -69,6 +69,10 @@ def test_comes_back_as_it_came(separator, sound, channels, rate, seconds):
     assert result.sample_rate == rate
     assert result.target.shape == result.residual.shape == mixture.shape
     assert np.array_equal(result.target + result.residual, mixture)
+    faint = result.faded(0.25)
+    assert np.allclose(faint.target, result.target / 4, atol=1e-7)
+    assert np.array_equal(faint.target + faint.residual, mixture)
+    assert (faint.sample_rate, faint.presence) == (rate, result.presence)
 
 
 def test_float_mixtures_add_up_to_one_rounding(separator, sound):

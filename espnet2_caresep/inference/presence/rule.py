@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 LARGEST = 10**6  # of a rule's numbers; a configuration may say anything
+FAINTEST = 0.01  # gain of the stem of a sound that is surely absent, -40 dB
 
 
 class Rule:
@@ -21,6 +22,20 @@ class Rule:
     def is_surely_absent(self, presence: float) -> bool:
         """Whether a sound of this score is absent beyond reasonable doubt."""
         return presence < self.absent
+
+    def level(self, presence: float) -> float:
+        """Gain of the stem of a sound of this score, :data:`FAINTEST`..1.
+
+        1 from the threshold on; below, the stem's power falls with the score, and there
+        is next to nothing of it where the sound is surely absent. A rule that calls
+        nothing surely absent is not calibrated, and fades nothing.
+        """
+        if self.is_present(presence) or not self.absent:
+            return 1.0
+        if self.is_surely_absent(presence):
+            return FAINTEST
+        power = (presence - self.absent) / (self.threshold - self.absent)
+        return max(FAINTEST, math.sqrt(power))
 
     def _has_thresholds(self) -> bool:
         return 0 <= self.absent <= self.threshold <= 1
