@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import torch
 from espnet2.enh.separator.abs_separator import AbsSeparator
@@ -11,6 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_caresep.config import check_keys
 from espnet2_caresep.inference.overlap_add import overlap_add
+from espnet2_caresep.inference.segments import separate_segments
 from espnet2_caresep.network.systems import SYSTEMS
 
 
@@ -28,7 +30,7 @@ class QueryBoundSeparator(AbsSeparator):
         system: Name of the network in :data:`SYSTEMS`.
         overlap: Share of a segment that is cross-faded with the next where a mixture
             is longer than one segment. ``CaRESeparator`` overlaps by more, which a
-            training cannot afford: the network would run three times as often.
+            training cannot afford.
         train_norms: Whether BatchNorm follows the joint training's small batches; if
             not, it stays as the model was trained.
         network_conf: Arguments of the network.
@@ -97,11 +99,13 @@ class QueryBoundSeparator(AbsSeparator):
                 "python -m espnet2_caresep.bin.bind_query writes (init_param)"
             )
         if input.shape[1] <= self.network.segment_samples:
-            return [self._separate(input, ilens)], ilens, OrderedDict()
+            query = self.query.expand(len(input), -1)
+            target = self.network.separate(input, query, ilens)
+            return [target], ilens, OrderedDict()
         # Each by itself: where a segment ends depends on the length.
         rows = [
             overlap_add(
-                self._separate,
+                self._separate_pieces,
                 row[None, :samples],
                 self.network.segment_samples,
                 self.overlap,
@@ -112,6 +116,6 @@ class QueryBoundSeparator(AbsSeparator):
         missing = input.shape[1] - target.shape[1]
         return [nn.functional.pad(target, (0, missing))], ilens, OrderedDict()
 
-    def _separate(self, mixture: Tensor, lengths: Tensor | None = None) -> Tensor:
-        query = self.query.expand(len(mixture), -1)
-        return self.network.separate(mixture, query, lengths)
+    def _separate_pieces(self, mixture: Tensor, pieces: Sequence[slice]) -> Tensor:
+        query = self.query.view(1, -1)
+        return separate_segments(self.network, mixture, pieces, query)[:, :, 0]

@@ -121,6 +121,7 @@ def _separation(network, samples: int, args) -> Callable[[], None]:
     import torch
 
     from espnet2_caresep.inference.overlap_add import overlap_add
+    from espnet2_caresep.inference.segments import separate_segments
 
     network.eval()
     device = next(network.parameters()).device
@@ -130,7 +131,9 @@ def _separation(network, samples: int, args) -> Callable[[], None]:
         with torch.inference_mode(), _autocast(device, args.dtype):
             embedding = network.embed(query)
             overlap_add(
-                lambda part: network.separate(part, embedding),
+                lambda audio, pieces: separate_segments(
+                    network, audio, pieces, embedding
+                )[:, :, 0],
                 mixture,
                 network.segment_samples,
             )

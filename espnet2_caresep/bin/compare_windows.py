@@ -126,18 +126,15 @@ def _with_activations(mixture, query, stft, prior):
     """The untrained prior of the network (:class:`QuerySpectrum`) as the mask."""
     import torch
 
-    from espnet2_caresep.network.query import mean_log_power
+    from espnet2_caresep.network.level import at_unit_level
 
-    spectrum = stft(mixture[None])
-    frames = torch.tensor([spectrum.shape[1]])
-    powers = []
-    for audio in (mixture, query):
-        power = stft(audio[None]).abs().square()
-        powers.append(power / power.mean().clamp(min=1e-10))
-    held = torch.tensor([powers[1].shape[1]])
+    spectra = [stft(audio[None]) for audio in (mixture, query)]
+    heard, wanted = (
+        at_unit_level(x, torch.tensor([x.shape[1]]), x.shape[1]) for x in spectra
+    )
     with torch.no_grad():
-        logits, _ = prior(mean_log_power(powers[1], held), powers[0], frames)
-    return stft.inverse(logits.sigmoid() * spectrum, len(mixture))[0]
+        logits, _ = prior(wanted.log_mean, heard)
+    return stft.inverse(logits.sigmoid() * spectra[0], len(mixture))[0]
 
 
 if __name__ == "__main__":

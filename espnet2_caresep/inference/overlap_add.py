@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
 
-OVERLAP = 0.75  # by default; docs/separate.md says what it costs and gives
+from espnet2_caresep.network.level import MARGIN
+
+OVERLAP = 0.9  # by default; docs/separate.md says what it costs and gives
 
 
 class OverlapAdd:
@@ -23,12 +25,14 @@ class OverlapAdd:
     Segments lie on a fixed grid that begins with the audio: the blocks in which it
     comes here change nothing. Audio that fits one segment is processed whole. The last
     segment ends with the audio and overlaps its predecessor by as much as that takes: a
-    short tail would leave the network without context. Output lags input by less than
-    two segments.
+    short tail would leave the network without context. Segments that begin within half
+    of one are processed together, with half a segment before and after them, as far as
+    there is audio. Output lags input by less than three segments.
 
     Args:
-        process: (batch, n <= segment) -> (out, n); ``out`` may differ from ``batch``.
-        segment: Longest input of ``process`` in samples.
+        process: Audio (batch, n) and slices of it, all as long and at most a segment ->
+            for each slice (out, its samples); ``out`` may differ from ``batch``.
+        segment: Longest slice in samples.
         overlap: Share of a segment that overlaps the next one, 0 to 0.95.
 
     Raises:
@@ -37,7 +41,7 @@ class OverlapAdd:
 
     def __init__(
         self,
-        process: Callable[[Tensor], Tensor],
+        process: Callable[[Tensor, Sequence[slice]], Iterable[Tensor]],
         segment: int,
         overlap: float = OVERLAP,
     ):
@@ -48,30 +52,27 @@ class OverlapAdd:
             )
         self.process = process
         self.segment = segment
+        self.margin = int(segment * MARGIN)
         self.hop = segment - int(segment * overlap)
+        self.group = 1 + segment // 2 // self.hop
         fade = min(segment - self.hop, segment // 2)
         phase = (torch.arange(fade) + 0.5) / max(fade, 1)
         self._window = torch.ones(segment)
         self._window[:fade] = torch.sin(phase * torch.pi / 2)
         self._window[segment - fade :] = self._window[:fade].flip(0)
-        # Input from the beginning of the last segment on, and where in it the next one
-        # of the grid begins. The sums begin at the same sample.
+        # Samples are counted from the beginning of the audio. Blocks hold what is still
+        # needed, from the origin on; the sums begin with the last segment of the grid.
         self._blocks: list[Tensor] = []
-        self._held = 0
-        self._next = 0
+        self._origin = self._given = 0
+        self._last = self._next = 0
         self._sums: Tensor | None = None
         self._weights: Tensor | None = None
 
     def push(self, block: Tensor) -> Tensor | None:
         """Takes the next (batch, n); returns what is finished, (out, m), or None."""
         self._blocks.append(block)
-        self._held += block.shape[-1]
-        done = []
-        # Whether a segment is the last is known once a sample beyond it is there.
-        while self._held > self._next + self.segment:
-            done.append(self._add(self._next))
-            self._next = self.hop
-        return torch.cat(done, -1) if done else None
+        self._given += block.shape[-1]
+        return self._add_before(self._given - self.margin)
 
     def finish(self) -> Tensor:
         """Processes the end; returns what is left, (out, m).
@@ -79,26 +80,46 @@ class OverlapAdd:
         Raises:
             ValueError: If there was no audio.
         """
-        if not self._held:
+        if not self._given:
             raise ValueError("there is no audio to process")
-        if self._sums is None and self._held <= self.segment:
-            return self.process(self._joined())
-        done = self._add(self._held - self.segment)
-        return torch.cat([done, self._sums / self._weights], -1)
+        if self._given <= self.segment:
+            (whole,) = self.process(self._joined(), [slice(0, self._given)])
+            return whole
+        done = [self._add_before(self._given)]
+        last = self._given - self.segment
+        done += [self._add([*range(self._next, last, self.hop), last])]
+        done += [self._sums / self._weights]
+        return torch.cat([part for part in done if part is not None], -1)
 
-    def _add(self, start: int) -> Tensor:
-        """Adds the segment at ``start``; returns all before it, which is final."""
-        audio = self._joined()[:, start:]
-        self._blocks, self._held = [audio], audio.shape[-1]
-        part = self.process(audio[:, : self.segment])
+    def _add_before(self, end: int) -> Tensor | None:
+        """Adds the groups that end before a sample, and so without the last segment;
+        returns what is final then, if anything."""
+        done, length = [], self.group * self.hop
+        while self._next + length - self.hop + self.segment < end:
+            done.append(self._add(range(self._next, self._next + length, self.hop)))
+            self._next += length
+        return torch.cat(done, -1) if done else None
+
+    def _add(self, starts: Sequence[int]) -> Tensor:
+        """Adds segments; returns all before the last one of them, which is final."""
+        first = max(0, starts[0] - self.margin)
+        audio = self._joined()[:, first - self._origin :]
+        self._blocks, self._origin = [audio], first
+        inner = [slice(s - first, s - first + self.segment) for s in starts]
+        parts = self.process(audio[:, : inner[-1].stop + self.margin], inner)
+        return torch.cat([self._fade_in(*both) for both in zip(starts, parts)], -1)
+
+    def _fade_in(self, start: int, part: Tensor) -> Tensor:
+        """Adds a segment's output to the sums; returns all before it."""
         window = self._window.to(part.device)
         if self._sums is None:
             self._sums = part.new_zeros(len(part), self.segment)
             self._weights = part.new_zeros(self.segment)
-        done = self._sums[:, :start] / self._weights[:start]
-        grow = (0, start)
-        self._sums = torch.nn.functional.pad(self._sums[:, start:], grow)
-        self._weights = torch.nn.functional.pad(self._weights[start:], grow)
+        forward, self._last = start - self._last, start
+        done = self._sums[:, :forward] / self._weights[:forward]
+        grow = (0, forward)
+        self._sums = torch.nn.functional.pad(self._sums[:, forward:], grow)
+        self._weights = torch.nn.functional.pad(self._weights[forward:], grow)
         self._sums += window * part
         self._weights += window
         return done
@@ -110,7 +131,7 @@ class OverlapAdd:
 
 
 def overlap_add(
-    process: Callable[[Tensor], Tensor],
+    process: Callable[[Tensor, Sequence[slice]], Iterable[Tensor]],
     audio: Tensor,
     segment: int,
     overlap: float = OVERLAP,

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from espnet2_caresep.network.base import QuerySeparator
+from espnet2_caresep.network.level import mean_power_around
 
 
 def separate_segments(
     network: QuerySeparator,
     audio: Tensor,
+    pieces: Sequence[slice],
     queries: Tensor,
     partition: bool = False,
-    lengths: Tensor | None = None,
     batch_size: int = 4,
     unwanted: int = 0,
 ) -> Tensor:
@@ -28,26 +31,32 @@ def separate_segments(
 
     Args:
         network: In evaluation mode.
-        audio: (batch, n) float32, n at most a segment, on the network's device.
+        audio: (channels, n) float32, on the network's device.
+        pieces: Which samples to separate, in slices of one length, at most a segment;
+            what surrounds them has a say (:func:`mean_power_around`).
         queries: (queries, query_dim), same device; the unwanted ones are last.
         partition: Whether the masks of all queries may add up to 1 at most.
-        lengths: (batch,) samples that count; all by default.
         batch_size: Masks that the network computes at once.
         unwanted: How many of the queries are unwanted.
 
     Returns:
-        (batch, wanted queries, n) float32, zero beyond ``lengths``.
+        (pieces, channels, wanted queries, samples of a piece) float32.
     """
+    around = mean_power_around(network.stft, audio, pieces)
+    channels = len(audio)
+    audio = torch.cat([audio[:, piece] for piece in pieces])
     size = audio.shape[-1]
-    if lengths is None:
-        lengths = torch.full(audio.shape[:1], size, device=audio.device)
-    valid = torch.arange(size, device=audio.device) < lengths[:, None]
-    padded = F.pad(audio * valid, (0, network.segment_samples - size))
-    spectrum, frames = network.stft(padded), network.stft.frames(lengths)
+    spectrum = network.stft(F.pad(audio, (0, network.segment_samples - size)))
+    frames = network.stft.frames(torch.full(audio.shape[:1], size, device=audio.device))
     count = len(queries)
     rows = torch.arange(len(audio) * count, device=audio.device).split(batch_size)
     masks = [
-        network.mask(spectrum[i // count], queries[i % count], frames[i // count])
+        network.mask(
+            spectrum[i // count],
+            queries[i % count],
+            frames[i // count],
+            None if around is None else around[i // count],
+        )
         for i in rows
     ]
     mask = torch.cat(masks)[:, : spectrum.shape[1]]
@@ -58,4 +67,4 @@ def separate_segments(
         claimed = mask.sum(1, keepdim=True) if partition else mask
         mask = mask / (claimed + others.sum(1, keepdim=True)).clamp(min=1)
     target = network.stft.inverse((spectrum[:, None] * mask).flatten(0, 1), size)
-    return target.view(len(audio), wanted, size) * valid[:, None]
+    return target.view(len(pieces), channels, wanted, size)

@@ -36,8 +36,9 @@ class Inside:
     """What a stream needs to know of the network.
 
     Attributes:
-        process: (channels, n) -> (channels * queries, n), n at most a segment; rows in
-            order of channels, then queries.
+        process: (channels, n) and slices of it, all as long and at most a segment ->
+            (slices, channels * queries, their samples); rows in order of channels, then
+            queries.
         queries: Number of queries.
         sample_rate: The network's rate in Hz.
         segment: Longest input in samples.
@@ -45,7 +46,7 @@ class Inside:
         overlap: Share of a segment that overlaps the next one.
     """
 
-    process: Callable[[Tensor], Tensor]
+    process: Callable[[Tensor, Sequence[slice]], Tensor]
     queries: int
     sample_rate: int
     segment: int

@@ -18,11 +18,7 @@ from espnet2_caresep.inference.presence.judge import ListeningJudge, ShareJudge
 from espnet2_caresep.inference.presence.share_rule import ShareRule
 from espnet2_caresep.inference.results import Query, StreamBlock
 from espnet2_caresep.inference.segments import separate_segments
-from espnet2_caresep.inference.stream import (
-    Inside,
-    SeparationStream,
-    separate_blocks,
-)
+from espnet2_caresep.inference.stream import Inside, SeparationStream, separate_blocks
 
 
 class Streamer(Listener):
@@ -69,7 +65,7 @@ class Streamer(Listener):
 
         Memory does not grow with the length, and the result does not depend on the
         blocks: joined, it is what :meth:`separate` gives for the joined mixture. It
-        lags the input by less than two segments.
+        lags the input by less than three segments.
 
         Args:
             blocks: Arrays or tensors (samples,) or (channels, samples), of any lengths
@@ -127,16 +123,17 @@ class Streamer(Listener):
         vectors = vectors.to(self.device)
 
         @torch.inference_mode()
-        def process(audio: Tensor) -> Tensor:
+        def process(audio: Tensor, pieces: Sequence[slice]) -> Tensor:
             targets = separate_segments(
                 self.network,
                 audio.to(self.device),
+                pieces,
                 vectors,
                 partition,
                 batch_size=self.batch_size,
                 unwanted=len(unwanted),
             )
-            return targets.flatten(0, 1).float().cpu()
+            return targets.flatten(1, 2).float().cpu()
 
         inside = Inside(
             process,

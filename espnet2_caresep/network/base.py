@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .level import Levelled, at_unit_level
 from .query import mean_query
 from .stft import STFT
 
@@ -136,19 +137,10 @@ class AnchorEncoder(nn.Module):
         """Like :meth:`encode_anchor`, on spectra (B, T, F) with (B,) valid frames."""
         raise NotImplementedError
 
-    def _power(self, spectrum: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Power (B, segment_frames, F) at unit mean, and which frames are valid."""
-        missing = self.segment_frames - spectrum.shape[1]
-        if missing < 0:
-            raise ValueError(
-                f"{spectrum.shape[1]} frames are more than a segment of "
-                f"{self.segment_frames}; cut the audio or use overlap-add"
-            )
-        valid = _valid(self.segment_frames, frames)
-        power = spectrum.real.square() + spectrum.imag.square()
-        power = F.pad(power, (0, 0, 0, missing)) * valid[..., None]
-        mean = power.sum((1, 2)) / (frames * power.shape[2])
-        return power / mean.clamp(min=1e-10)[:, None, None], valid
+    def _level(
+        self, spectrum: Tensor, frames: Tensor, around: Tensor | None = None
+    ) -> Levelled:
+        return at_unit_level(spectrum, frames, self.segment_frames, around)
 
     def _augment(self, picture: Tensor, valid: Tensor) -> Tensor:
         return picture if self.augment is None else self.augment(picture, valid)
@@ -211,8 +203,25 @@ class QuerySeparator(AnchorEncoder):
         """Like :meth:`separation_feature`, on spectra (B, T, F) with valid frames."""
         raise NotImplementedError
 
-    def mask(self, spectrum: Tensor, query: Tensor, frames: Tensor) -> Tensor:
-        """Sigmoid mask (B, segment_frames, F) float32 of all bins, 0 to 1."""
+    def mask(
+        self,
+        spectrum: Tensor,
+        query: Tensor,
+        frames: Tensor,
+        around: Tensor | None = None,
+    ) -> Tensor:
+        """Sigmoid mask of all bins.
+
+        Args:
+            spectrum: (B, T, F) of mixtures of at most a segment.
+            query: (B, query_dim) from :meth:`embed`.
+            frames: (B,) frames that count.
+            around: (B, F) mean power around the mixtures, where they are segments of
+                something longer (:mod:`espnet2_caresep.network.level`).
+
+        Returns:
+            (B, segment_frames, F) float32, 0 to 1.
+        """
         raise NotImplementedError
 
 

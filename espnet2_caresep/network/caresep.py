@@ -1,11 +1,13 @@
 """CaRE-SEP: one network that embeds a query, tags a clip and separates a mixture."""
 
+import torch
 from torch import Tensor
 
 from .band_split import BandMerge
 from .base import Anchor, QuerySeparator, mean_over_valid
 from .htsat import HTSAT, check_counts
-from .query import QuerySpectrum, append_spectrum
+from .level import Levelled
+from .query import QuerySpectrum
 from .refinement import MaskRefinement
 from .swin_unet import Decoder
 
@@ -142,44 +144,50 @@ class CaRESep(HTSAT, QuerySeparator):
 
     def encode_anchor_spectrum(self, spectrum: Tensor, frames: Tensor) -> Anchor:
         """Like :meth:`encode_anchor`, on spectra (B, T, F) with (B,) valid frames."""
-        power, valid = self._power(spectrum, frames)
+        power, valid, log_mean = self._level(spectrum, frames)
         anchor = self.anchor_net.encode_power(power, valid)
         if self.spectrum is None:
             return anchor
-        return anchor._replace(query=append_spectrum(anchor.query, power, frames))
+        return anchor._replace(query=torch.cat([anchor.query, log_mean], -1))
 
-    def mask(self, spectrum: Tensor, query: Tensor, frames: Tensor) -> Tensor:
+    def mask(
+        self,
+        spectrum: Tensor,
+        query: Tensor,
+        frames: Tensor,
+        around: Tensor | None = None,
+    ) -> Tensor:
         """Sigmoid mask (B, segment_frames, F) float32 of all bins, 0 to 1."""
-        power, valid = self._power(spectrum, frames)
-        x, skips, prior = self._encode_mixture(power, valid, query, frames)
+        mixture = self._level(spectrum, frames, around)
+        x, skips, prior = self._encode_mixture(mixture, query)
         pooled, query_log_power = self._parts(query)
         bands = self.fold.unfold(self.decoder(x, skips, pooled))
         logits = self.merge(bands).float()
         if prior is not None:
             logits = logits + prior
         if self.refinement is not None:
-            logits = self.refinement(logits, power, valid, pooled, query_log_power)
+            logits = self.refinement(logits, mixture, pooled, query_log_power)
         return logits.sigmoid()
 
     def feature_spectrum(
         self, spectrum: Tensor, query: Tensor, frames: Tensor
     ) -> Tensor:
         """Like :meth:`separation_feature`, on spectra (B, T, F) with valid frames."""
-        power, valid = self._power(spectrum, frames)
-        x, _, _ = self._encode_mixture(power, valid, query, frames)
-        tokens, held = self._tokens(x, valid)
+        mixture = self._level(spectrum, frames)
+        x, _, _ = self._encode_mixture(mixture, query)
+        tokens, held = self._tokens(x, mixture.valid)
         return mean_over_valid(tokens.float().mean(2), held)
 
     def _encode_mixture(
-        self, power: Tensor, valid: Tensor, query: Tensor, frames: Tensor
+        self, mixture: Levelled, query: Tensor
     ) -> tuple[Tensor, list[Tensor], Tensor | None]:
         """Encoder and connector on a mixture: final tokens, skips, prior of the mask."""
         pooled, query_log_power = self._parts(query)
         prior = hint = None
         if self.spectrum is not None:
-            prior, shown = self.spectrum(query_log_power, power, frames)
-            hint = self.fold(shown * valid[..., None, None])
-        image = self.fold(self._bands(power, valid))
+            prior, shown = self.spectrum(query_log_power, mixture)
+            hint = self.fold(shown * mixture.valid[..., None, None])
+        image = self.fold(self._bands(mixture.power, mixture.valid))
         return *self.encoder(image, pooled, hint), prior
 
     def _parts(self, query: Tensor) -> tuple[Tensor, Tensor]:

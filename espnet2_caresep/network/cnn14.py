@@ -90,7 +90,7 @@ class CNN14(AnchorEncoder):
 
     def encode_anchor_spectrum(self, spectrum: Tensor, frames: Tensor) -> Anchor:
         """Like :meth:`encode_anchor`, on spectra (B, T, F) with (B,) valid frames."""
-        power, valid = self._power(spectrum, frames)
+        power, valid, _ = self._level(spectrum, frames)
         x = self._augment(self._image(power, valid), valid)[:, None]
         for i, block in enumerate(self.blocks):
             x = block(x)

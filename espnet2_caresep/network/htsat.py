@@ -118,7 +118,8 @@ class HTSAT(AnchorEncoder):
 
     def encode_anchor_spectrum(self, spectrum: Tensor, frames: Tensor) -> Anchor:
         """Like :meth:`encode_anchor`, on spectra (B, T, F) with (B,) valid frames."""
-        return self.encode_power(*self._power(spectrum, frames))
+        mixture = self._level(spectrum, frames)
+        return self.encode_power(mixture.power, mixture.valid)
 
     def encode_power(self, power: Tensor, valid: Tensor) -> Anchor:
         """Power (B, segment_frames, F) at unit mean, valid frames -> embedding, tags."""

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from .band_split import BandSplit, BandSpread
+from .level import FLOOR, Levelled
 
-FLOOR = 1e-6  # power added before logarithms; white noise of the input's level has 1
 SHARES = (1e-4, 0.98)  # range of a share of power before its logit is taken
 START_TRUST = 0.7  # between an own clip's 1 and what suits another clip, about a half
 SHOWN_SCALE = 4.0  # logits and excesses of this size are shown as 1
@@ -43,16 +43,6 @@ class QueryProjection(nn.Module):
     def forward(self, tokens: Tensor, query: Tensor) -> Tensor:
         """Tokens (B, L, C), query (B, Q) -> (B, L, C)."""
         return tokens + self.linear(query)[:, None]
-
-
-def mean_log_power(power: Tensor, frames: Tensor) -> Tensor:
-    """Log of the mean spectrum of power (B, T, F), zero from ``frames`` on -> (B, F)."""
-    return torch.log(power.sum(1) / frames[:, None] + FLOOR)
-
-
-def append_spectrum(query: Tensor, power: Tensor, frames: Tensor) -> Tensor:
-    """Embeddings (B, E) and their clips' power as above -> (B, E + F)."""
-    return torch.cat([query, mean_log_power(power, frames)], -1)
 
 
 def mean_query(queries: Tensor, weights: Tensor, pooled: int) -> Tensor:
@@ -136,25 +126,22 @@ class QuerySpectrum(nn.Module):
         nn.init.constant_(self.compare[-1].bias[:num_bands], START_TRUST)
         nn.init.ones_(self.compare[-1].bias[2 * num_bands : 2 * num_bands + 1])
 
-    def forward(
-        self, query: Tensor, power: Tensor, frames: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, query: Tensor, mixture: Levelled) -> tuple[Tensor, Tensor]:
         """Compares a query's mean spectrum with a mixture.
 
         Args:
             query: (B, F) log mean power of the query.
-            power: (B, T, F) power of the mixture at unit mean, zero from ``frames`` on.
-            frames: (B,) frames that count.
+            mixture: Segments of T frames.
 
         Returns:
             Prior logits (B, T, F), and what the separator is shown, (B, T, K, 2).
         """
-        mixture = mean_log_power(power, frames)
+        power, log_mean = mixture.power, mixture.log_mean
         of_query, of_mixture = (
-            centred(self.split(x)[..., 0]) for x in (query, mixture)
+            centred(self.split(x)[..., 0]) for x in (query, log_mean)
         )
         # What the query has and the mixture lacks: the target's own clip has none.
-        excess = (query - mixture - math.log(2)).clamp(min=0)
+        excess = (query - log_mean - math.log(2)).clamp(min=0)
         bands = [
             of_query,
             of_mixture,
@@ -164,7 +151,7 @@ class QuerySpectrum(nn.Module):
             (excess > EXCESS).float().mean(-1, keepdim=True) * SHOWN_SCALE,
         ]
         if self.levels:
-            bands.append(_level_figures(query, mixture))
+            bands.append(_level_figures(query, log_mean))
         trust, offset, follow, level = (
             self.compare(torch.cat(bands, -1))
             .float()
@@ -172,10 +159,10 @@ class QuerySpectrum(nn.Module):
                 [self.num_bands, 2 * self.num_bands, 2 * self.num_bands + 1], -1
             )
         )
-        share = _share_logit(query - mixture + (level if self.levels else 0))
+        share = _share_logit(query - log_mean + (level if self.levels else 0))
         static = self.spread(trust) * share + self.spread(offset)
         with torch.no_grad(), torch.autocast(power.device.type, enabled=False):
-            ratio = activation_ratio(power, mixture.exp(), static.sigmoid())
+            ratio = activation_ratio(power, log_mean.exp(), static.sigmoid())
         prior = static[:, None] + (follow * ratio)[..., None]
         of_prior = self.split(prior)[..., 0] / SHOWN_SCALE
         return prior, torch.stack([of_query[:, None].expand_as(of_prior), of_prior], -1)

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .band_split import BandSplit, BandSpread
-from .query import FLOOR, SHOWN_SCALE, centred, mean_log_power
+from .level import FLOOR, Levelled
+from .query import SHOWN_SCALE, centred
 
 KERNEL = 5
 DILATIONS = (1, 2, 4, 8, 1, 4)  # frames; one block each
@@ -77,8 +78,7 @@ class MaskRefinement(nn.Module):
     def forward(
         self,
         logits: Tensor,
-        power: Tensor,
-        valid: Tensor,
+        mixture: Levelled,
         embedding: Tensor,
         spectrum: Tensor,
     ) -> Tensor:
@@ -86,17 +86,16 @@ class MaskRefinement(nn.Module):
 
         Args:
             logits: (B, T, F) of the mask so far.
-            power: (B, T, F) power of the mixture at unit mean, zero where not valid.
-            valid: (B, T) bool, frames that hold audio.
+            mixture: Segments of T frames.
             embedding: (B, E) of the query.
             spectrum: (B, F) log mean power of the query.
 
         Returns:
             (B, T, F) logits.
         """
-        mixture = mean_log_power(power, valid.sum(1))
+        power, valid, log_mean = mixture
         frames, of_mixture, of_query = (
-            self._bands(x) for x in (torch.log(power + FLOOR), mixture, spectrum)
+            self._bands(x) for x in (torch.log(power + FLOOR), log_mean, spectrum)
         )
         shown = self.split(logits)[..., 0] / SHOWN_SCALE
         context = self.context(

@@ -8,15 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .base import (
-    Anchor,
-    AnchorEncoder,
-    QuerySeparator,
-    mean_over_valid,
-    normalise_rows,
-)
+from .base import Anchor, AnchorEncoder, QuerySeparator, mean_over_valid, normalise_rows
 from .conv_unet import ConvUNet
-from .query import SHOWN_SCALE, QuerySpectrum, append_spectrum
+from .level import Levelled
+from .query import SHOWN_SCALE, QuerySpectrum
 
 
 class UNetSeparator(QuerySeparator):
@@ -86,8 +81,8 @@ class UNetSeparator(QuerySeparator):
         if self.spectrum is None:
             return anchor
         spectrum, frames = self._analyse(audio, lengths)
-        power, _ = self._power(spectrum, frames)
-        return anchor._replace(query=append_spectrum(anchor.query, power, frames))
+        log_mean = self._level(spectrum, frames).log_mean
+        return anchor._replace(query=torch.cat([anchor.query, log_mean], -1))
 
     def encode_anchor_spectrum(self, spectrum: Tensor, frames: Tensor) -> Anchor:
         """Like :meth:`encode_anchor`, on spectra (B, T, F) of the mixture's STFT."""
@@ -96,10 +91,15 @@ class UNetSeparator(QuerySeparator):
         lengths = ((frames - 1) * self.hop_length).clamp(min=1)
         return self.encode_anchor(audio, lengths)
 
-    def mask(self, spectrum: Tensor, query: Tensor, frames: Tensor) -> Tensor:
+    def mask(
+        self,
+        spectrum: Tensor,
+        query: Tensor,
+        frames: Tensor,
+        around: Tensor | None = None,
+    ) -> Tensor:
         """Sigmoid mask (B, segment_frames, F) float32 of all bins, 0 to 1."""
-        power, valid = self._power(spectrum, frames)
-        image, prior = self._image(power, valid, query, frames)
+        image, prior = self._image(self._level(spectrum, frames, around), query)
         logits = self.unet(image, query[:, : self.pooled_dim]).float()
         if self.nyquist_flaw:
             logits = F.pad(logits, (0, 1))
@@ -111,21 +111,20 @@ class UNetSeparator(QuerySeparator):
         self, spectrum: Tensor, query: Tensor, frames: Tensor
     ) -> Tensor:
         """Like :meth:`separation_feature`, on spectra (B, T, F) with valid frames."""
-        power, valid = self._power(spectrum, frames)
-        image, _ = self._image(power, valid, query, frames)
+        mixture = self._level(spectrum, frames)
+        image, _ = self._image(mixture, query)
         maps, skips = self.unet.encode(image, query[:, : self.pooled_dim])
-        held = valid[:, :: 2 ** len(skips)]  # rows of the maps that hold audio
+        held = mixture.valid[:, :: 2 ** len(skips)]  # rows of the maps that hold audio
         return mean_over_valid(maps.float().mean(3).transpose(1, 2), held)
 
-    def _image(
-        self, power: Tensor, valid: Tensor, query: Tensor, frames: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
+    def _image(self, mixture: Levelled, query: Tensor) -> tuple[Tensor, Tensor | None]:
         """What the U-Net sees, (B, C, T, F - 1): normalised magnitude without the
         highest bin, and the prior of the mask if there is one, (B, T, F)."""
-        with torch.autocast(power.device.type, enabled=False):
-            image = normalise_rows(self.norm, power.sqrt(), valid)
+        valid = mixture.valid
+        with torch.autocast(valid.device.type, enabled=False):
+            image = normalise_rows(self.norm, mixture.power.sqrt(), valid)
         if self.spectrum is None:
             return image[:, None, :, :-1], None
-        prior, _ = self.spectrum(query[:, self.pooled_dim :], power, frames)
+        prior, _ = self.spectrum(query[:, self.pooled_dim :], mixture)
         shown = prior * valid[..., None] / SHOWN_SCALE
         return torch.stack([image, shown], 1)[..., :-1], prior

@@ -64,7 +64,9 @@ def test_the_verdict_says_what_the_rule_says(separator, mixture, tmp_path, monke
 
 
 def test_what_is_judged_absent_is_faded(separator, mixture, tmp_path, monkeypatch):
-    before, _ = soundfile.read(separate_into(separator, tmp_path, mixture, end=1).target)
+    before, _ = soundfile.read(
+        separate_into(separator, tmp_path, mixture, end=1).target
+    )
     rule = type(separator.presence_rule)(threshold=1.0, absent=1.0)
     monkeypatch.setattr(separator, "presence_rule", rule)
     done = separate_into(separator, tmp_path, mixture, end=1)

@@ -247,7 +247,9 @@ def test_stems_of_sounds_that_are_judged_absent_are_faded(
     # Where there is doubt, some of it is left.
     score = outputs[0][0]["presence"]
     absent = score / 2
-    model = _with_rule(tiny_model, tmp_path / "doubt", f"threshold: 1.0, absent: {absent}")
+    model = _with_rule(
+        tiny_model, tmp_path / "doubt", f"threshold: 1.0, absent: {absent}"
+    )
     assert main([*command, "--model", model, "-o", "doubt"]) == 0
     stem = _read("doubt/mix/dog.wav")
     level = np.sqrt((score - absent) / (1 - absent))

@@ -11,15 +11,25 @@ from espnet2_caresep.inference.overlap_add import OverlapAdd, overlap_add
 from espnet2_caresep.scoring.metrics import sdr
 
 
+def each(process):
+    return lambda audio, pieces: [process(audio[:, piece]) for piece in pieces]
+
+
 @settings(deadline=None)
 @given(st.integers(1, 4000), st.integers(2, 900), st.floats(0, 0.95))
 def test_identity_passes_unchanged(samples, segment, overlap):
     audio = torch.randn(2, samples)
-    seen = []
+    seen, around = [], []
 
-    def identity(part):
-        seen.append(part.shape[-1])
-        return part
+    def identity(audio, pieces):
+        parts = [audio[:, piece] for piece in pieces]
+        seen.extend(part.shape[-1] for part in parts)
+        starts = [piece.start for piece in pieces]
+        assert starts == sorted(starts) and starts[-1] - starts[0] <= segment
+        before, after = starts[0], audio.shape[1] - pieces[-1].stop
+        assert max(before, after) <= segment // 2 and before >= 0
+        around.append(before + after)
+        return parts
 
     out = overlap_add(identity, audio, segment, overlap)
     assert out.shape == audio.shape
@@ -27,11 +37,14 @@ def test_identity_passes_unchanged(samples, segment, overlap):
     assert max(seen) <= segment
     # Every segment of long audio is a full one: no short tail without context.
     assert samples <= segment or set(seen) == {segment}
+    # Half a segment before and after them, where there is so much.
+    if samples >= 5 * segment:
+        assert max(around) == 2 * (segment // 2)
 
 
 def test_pointwise_processing_equals_whole():
     audio = torch.randn(3, 5000)
-    out = overlap_add(lambda part: torch.tanh(3 * part), audio, 700, 0.25)
+    out = overlap_add(each(lambda part: torch.tanh(3 * part)), audio, 700, 0.25)
     assert sdr(torch.tanh(3 * audio), out).min() > 100
 
 
@@ -41,7 +54,7 @@ def test_disagreeing_segments_are_crossfaded_without_a_step():
     def constant(part):
         return torch.full_like(part, float(next(calls)))
 
-    out = overlap_add(constant, torch.zeros(1, 1750), 1000, 0.25)[0]
+    out = overlap_add(each(constant), torch.zeros(1, 1750), 1000, 0.25)[0]
     assert out[0] == 0 and out[-1] == 1
     steps = out.diff()
     assert (steps >= -1e-6).all() and steps.max() < 0.01
@@ -55,9 +68,9 @@ def test_blocks_change_nothing(data):
     cuts = sorted(data.draw(st.lists(st.integers(0, samples), max_size=9)))
     audio = torch.randn(2, samples)
 
-    def process(part):  # depends on all of the segment, and gives three rows for two
-        part = part - part.mean() + part.std(unbiased=False)
-        return torch.cat([part, part[:1]])
+    def process(audio, pieces):  # depends on all of it, and gives three rows for two
+        parts = [audio[:, piece] - audio.mean() + len(pieces) for piece in pieces]
+        return [torch.cat([part, part[:1]]) for part in parts]
 
     stream = OverlapAdd(process, segment, overlap)
     cuts = [0, *cuts, samples]
@@ -70,8 +83,8 @@ def test_blocks_change_nothing(data):
 
 def test_bad_arguments():
     with pytest.raises(ValueError, match="overlap"):
-        overlap_add(lambda part: part, torch.zeros(1, 9), 4, 0.97)
+        overlap_add(None, torch.zeros(1, 9), 4, 0.97)
     with pytest.raises(ValueError, match="segment"):
-        overlap_add(lambda part: part, torch.zeros(1, 9), 1, 0.5)
+        overlap_add(None, torch.zeros(1, 9), 1, 0.5)
     with pytest.raises(ValueError, match="no audio"):
         OverlapAdd(lambda part: part, 4, 0.5).finish()

@@ -1,12 +1,12 @@
 import torch
 
+from espnet2_caresep.network.level import FLOOR, Levelled
 from espnet2_caresep.network.query import (
     START_TRUST,
     QueryProjection,
     QuerySpectrum,
     _level_figures,
     activation_ratio,
-    mean_log_power,
     mean_query,
 )
 
@@ -23,6 +23,12 @@ def _power(batch: int) -> torch.Tensor:
     return power / power.mean((1, 2), keepdim=True)
 
 
+def _heard(batch: int, power: torch.Tensor | None = None) -> Levelled:
+    power = _power(batch) if power is None else power
+    valid = torch.ones(batch, FRAMES, dtype=torch.bool)
+    return Levelled(power, valid, torch.log(power.mean(1) + FLOOR))
+
+
 def test_projection_starts_silent_and_adds_the_query_to_every_token():
     layer = QueryProjection(6, 4)
     tokens, query = torch.randn(2, 5, 4), torch.randn(2, 6)
@@ -31,14 +37,6 @@ def test_projection_starts_silent_and_adds_the_query_to_every_token():
     difference = layer(tokens, query) - tokens
     expected = query @ layer.linear.weight.T
     torch.testing.assert_close(difference, expected[:, None].expand(2, 5, 4))
-
-
-def test_mean_log_power_leaves_padding_out():
-    power = torch.rand(1, 10, BINS)
-    power[:, 7:] = 0
-    expected = torch.log(power[:, :7].mean(1) + 1e-6)
-    got = mean_log_power(power, torch.tensor([7]))
-    torch.testing.assert_close(got, expected)
 
 
 def test_the_spectrum_of_several_clips_is_their_mean_power():
@@ -58,9 +56,9 @@ def test_the_spectrum_of_several_clips_is_their_mean_power():
 def test_untrained_prior_is_a_tempered_static_mask_of_frames_that_follow_their_activations():
     # Query and mixture at unit level; half of the mixture's power is the target's.
     spectrum = _spectrum()
-    query, power, frames = torch.randn(1, BINS), _power(1), torch.tensor([FRAMES])
-    prior, _ = spectrum(query, power, frames)
-    mixture = mean_log_power(power, frames)
+    query, heard = torch.randn(1, BINS), _heard(1)
+    prior, _ = spectrum(query, heard)
+    power, _, mixture = heard
     share = (torch.exp(query - mixture) / 2).clamp(1e-4, 0.98)
     static = START_TRUST * torch.logit(share)
     ratio = activation_ratio(power, mixture.exp(), static.sigmoid())
@@ -75,9 +73,9 @@ def test_query_that_cannot_be_in_the_mixture_is_told_from_one_that_can():
     other = own.clone()
     other[:, BINS // 2 :] = 4.0  # far more there than the mixture has
     low = slice(0, BINS // 4)
-    power, frames = torch.ones(1, FRAMES, BINS), torch.tensor([FRAMES])
-    prior_own, _ = spectrum(own, power, frames)
-    prior_other, _ = spectrum(other, power, frames)
+    heard = _heard(1, torch.ones(1, FRAMES, BINS))
+    prior_own, _ = spectrum(own, heard)
+    prior_other, _ = spectrum(other, heard)
     assert (prior_own[..., low] - prior_other[..., low]).abs().max() > 0.1
 
 
@@ -103,23 +101,23 @@ def test_an_own_clip_is_told_at_any_level():
 def test_the_level_moves_the_share():
     torch.manual_seed(0)
     plain, levels = _spectrum(), QuerySpectrum(BINS, BANDS, RATE, levels=True).eval()
-    query, power, frames = torch.randn(1, BINS) - 2, _power(1), torch.tensor([FRAMES])
-    prior, _ = plain(query, power, frames)
-    torch.testing.assert_close(levels(query, power, frames)[0], prior)
+    query, heard = torch.randn(1, BINS) - 2, _heard(1)
+    prior, _ = plain(query, heard)
+    torch.testing.assert_close(levels(query, heard)[0], prior)
     with torch.no_grad():
         levels.compare[-1].bias[-1] = 1.0
     # e times the power: as if the query were at that level
-    louder, _ = plain(query + 1, power, frames)
-    torch.testing.assert_close(levels(query, power, frames)[0], louder)
+    louder, _ = plain(query + 1, heard)
+    torch.testing.assert_close(levels(query, heard)[0], louder)
 
 
 def test_encoder_is_shown_the_query_and_the_prior():
     spectrum = _spectrum()
-    query, power, frames = torch.randn(3, BINS), _power(3), torch.tensor([FRAMES] * 3)
-    prior, shown = spectrum(query, power, frames)
+    query, heard = torch.randn(3, BINS), _heard(3)
+    prior, shown = spectrum(query, heard)
     assert prior.shape == (3, FRAMES, BINS)
     assert shown.shape == (3, FRAMES, BANDS, QuerySpectrum.hint_channels)
-    louder = spectrum(query + 1, power, frames)[1] - shown
+    louder = spectrum(query + 1, heard)[1] - shown
     assert (louder[..., 0] > 0).all()
 
 

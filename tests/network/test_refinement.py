@@ -5,6 +5,7 @@ import torch
 from tiny_network import SIZES
 
 from espnet2_caresep.network import CaRESep
+from espnet2_caresep.network.level import FLOOR, Levelled
 from espnet2_caresep.network.refinement import MaskRefinement
 
 BINS, BANDS, FRAMES, DIM = 129, 16, 40, 6
@@ -28,6 +29,12 @@ def inputs(batch=3, frames=FRAMES):
     }
 
 
+def correct(refinement, logits, power, valid, embedding, spectrum):
+    mean = power.sum(1) / valid.sum(1, keepdim=True)
+    heard = Levelled(power, valid, torch.log(mean + FLOOR))
+    return refinement(logits, heard, embedding, spectrum)
+
+
 def stir(module):
     """Weights as after a training: no output is zero any more."""
     for parameter in module.parameters():
@@ -37,13 +44,13 @@ def stir(module):
 
 def test_logits_are_undisturbed_at_first(refinement):
     given = inputs()
-    assert torch.equal(refinement(**given), given["logits"])
+    assert torch.equal(correct(refinement, **given), given["logits"])
 
 
 def test_padding_changes_nothing(refinement):
     stir(refinement)
     given = inputs()
-    whole = refinement(**given)
+    whole = correct(refinement, **given)
     assert not torch.allclose(whole, given["logits"], atol=0.1)
     pad = torch.nn.functional.pad
     padded = {
@@ -52,15 +59,15 @@ def test_padding_changes_nothing(refinement):
         "power": pad(given["power"], (0, 0, 0, 9)),
         "valid": pad(given["valid"], (0, 9)),
     }
-    assert torch.allclose(refinement(**padded)[:, :FRAMES], whole, atol=1e-5)
+    assert torch.allclose(correct(refinement, **padded)[:, :FRAMES], whole, atol=1e-5)
 
 
 def test_query_and_mixture_have_a_say(refinement):
     stir(refinement)
     given = inputs()
-    whole = refinement(**given)
+    whole = correct(refinement, **given)
     for name in ("logits", "power", "embedding", "spectrum"):
-        changed = refinement(**{**given, name: given[name].roll(1, 0)})
+        changed = correct(refinement, **{**given, name: given[name].roll(1, 0)})
         assert not torch.allclose(changed, whole, atol=1e-3), name
 
 
@@ -68,7 +75,7 @@ def test_a_frame_is_corrected_by_what_lies_around_it(refinement):
     stir(refinement)
     given = inputs(batch=1, frames=120)
     given["power"].requires_grad_()
-    refinement(**given)[0, 60].sum().backward()
+    correct(refinement, **given)[0, 60].sum().backward()
     reached = given["power"].grad[0].abs().sum(-1)
     assert reached[45:76].min() > 0
 
@@ -79,7 +86,7 @@ def test_very_short_mixtures_have_finite_gradients(refinement, frames):
     given = inputs(batch=2, frames=8)
     given["valid"][:, frames:] = False
     given["power"] = given["power"] * given["valid"][..., None]
-    refinement(**given)[:, :frames].sum().backward()
+    correct(refinement, **given)[:, :frames].sum().backward()
     for name, parameter in refinement.named_parameters():
         assert torch.isfinite(parameter.grad).all(), name
 
