@@ -88,6 +88,13 @@ def _check_confs(task, args: argparse.Namespace) -> None:
         raise ConfigError(
             f"--ema_decay must be at least 0 and below 1, got {args.ema_decay}"
         )
+    if not 0 <= args.ema_start_share < 1:
+        raise ConfigError(
+            "--ema_start_share must be at least 0 and below 1, got "
+            f"{args.ema_start_share}"
+        )
+    if args.ema_start_share and args.ema_decay is None:
+        raise ConfigError("--ema_start_share needs --ema_decay")
     if args.ngpu > torch.cuda.device_count():
         raise ConfigError(
             f"--ngpu {args.ngpu}: this machine has {torch.cuda.device_count()} CUDA "

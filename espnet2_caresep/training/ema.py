@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-RAW = "trained_weight"  # key of the optimizer's state, which the checkpoint keeps
+# Keys of the optimizer's state, which the checkpoint keeps
+RAW = "trained_weight"
+START = "weight_at_the_start"
 STEPS = "averaged_steps"
 
 
@@ -19,15 +21,25 @@ class WeightAverage:
     weights while it learns. Meanwhile the trained weights lie in the optimizer's
     state: one checkpoint holds both, and a resumed training goes on with both.
 
+    Where a training goes on from another one, the weights at its start may be mixed
+    into the average that is lent: half-way back, a model keeps most of what it has
+    gained and loses little of what it could before (Wortsman et al., "Robust
+    fine-tuning of zero-shot models", 2022, there for classifiers).
+
     Args:
         optimizers: Of the model.
         decay: Share of the average that a step keeps, reached after a start in which
             (1 + n) / (10 + n) is smaller, n counting the steps.
+        start_share: Share of the start in what is lent.
     """
 
-    def __init__(self, optimizers: Sequence[Optimizer], decay: float):
+    def __init__(
+        self, optimizers: Sequence[Optimizer], decay: float, start_share: float = 0.0
+    ):
         self.optimizers = optimizers
         self.decay = decay
+        self.start_share = start_share
+        self.start: dict[Tensor, Tensor] = {}
         self.average: dict[Tensor, Tensor] = {}
         for optimizer in optimizers:
             optimizer.register_step_post_hook(self._update)
@@ -36,16 +48,25 @@ class WeightAverage:
     def to_training(self) -> None:
         """Gives the model its trained weights back."""
         for optimizer, weight in self._weights():
-            self.average[weight] = weight.detach().clone()
-            if RAW in optimizer.state.get(weight, {}):
-                weight.copy_(optimizer.state[weight].pop(RAW))
+            state = optimizer.state.get(weight, {})
+            average = weight.detach().clone()
+            if self.start_share:
+                start = self.start[weight] = state.pop(START, average)
+                average = (average - self.start_share * start) / (1 - self.start_share)
+            self.average[weight] = average
+            if RAW in state:
+                weight.copy_(state.pop(RAW))
 
     @torch.no_grad()
     def to_average(self) -> None:
         """Gives the model the average."""
         for optimizer, weight in self._weights():
-            optimizer.state[weight][RAW] = weight.detach().clone()
+            state = optimizer.state[weight]
+            state[RAW] = weight.detach().clone()
             weight.copy_(self.average[weight])
+            if self.start_share:
+                state[START] = self.start[weight]
+                weight.lerp_(state[START], self.start_share)
 
     @torch.no_grad()
     def _update(self, optimizer: Optimizer, *_) -> None:

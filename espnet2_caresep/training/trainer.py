@@ -30,6 +30,7 @@ class CaRESepTrainerOptions(TrainerOptions):
     """ESPnet's trainer options and ours."""
 
     ema_decay: float | None
+    ema_start_share: float
 
 
 class CaRESepTrainer(Trainer):
@@ -39,7 +40,8 @@ class CaRESepTrainer(Trainer):
       of the class), ``clean_sdr``, ``silence_sdr`` (means over items in dB) and
       ``mAP``, which ``--best_model_criterion`` can name;
     - a line for people per log interval and per epoch;
-    - ``--ema_decay``: validation and model files use averaged weights;
+    - ``--ema_decay``, ``--ema_start_share``: validation and model files use averaged
+      weights;
     - files that appear whole, so that a training killed at any moment resumes.
     """
 
@@ -56,6 +58,13 @@ class CaRESepTrainer(Trainer):
             help="Validate and save an exponential moving average of the weights, of "
             "which each step keeps this share (such as 0.999)",
         )
+        parser.add_argument(
+            "--ema_start_share",
+            type=float,
+            default=0.0,
+            help="With --ema_decay: share of the weights at the start (--init_param) in "
+            "what is validated and saved",
+        )
 
     @classmethod
     def build_options(cls, args: argparse.Namespace) -> CaRESepTrainerOptions:
@@ -66,8 +75,10 @@ class CaRESepTrainer(Trainer):
     def run(cls, *, optimizers, trainer_options, distributed_option, **kwargs) -> None:
         """Trains to the last epoch; see ESPnet's Trainer."""
         cls.max_epoch = trainer_options.max_epoch
-        decay = trainer_options.ema_decay
-        cls.average = None if decay is None else WeightAverage(optimizers, decay)
+        decay, share = trainer_options.ema_decay, trainer_options.ema_start_share
+        cls.average = None
+        if decay is not None:
+            cls.average = WeightAverage(optimizers, decay, share)
         first = not distributed_option.distributed or distributed_option.dist_rank == 0
         if first and trainer_options.resume:
             complete_last_epoch(

@@ -1,13 +1,14 @@
+import pytest
 import torch
 
 from espnet2_caresep.training.ema import WeightAverage
 
 
-def make(decay=0.5):
+def make(decay=0.5, start_share=0.0):
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Linear(3, 2))
     optimizer = torch.optim.AdamW(model[0].parameters(), lr=0.1)
-    return model, optimizer, WeightAverage([optimizer], decay)
+    return model, optimizer, WeightAverage([optimizer], decay, start_share)
 
 
 def step(model, optimizer):
@@ -31,8 +32,23 @@ def test_the_average_is_the_recursion_by_hand():
     torch.testing.assert_close(model[0].weight, weight)
 
 
-def test_a_checkpoint_holds_both(tmp_path):
-    model, optimizer, average = make()
+def test_the_start_is_mixed_in():
+    plain, optimizer, average = make()
+    mixed, other, blend = make(start_share=0.25)
+    start = plain[0].weight.detach().clone()
+    average.to_training(), blend.to_training()
+    for epoch in range(3):
+        for _ in range(4):
+            assert torch.equal(step(plain, optimizer), step(mixed, other))
+        average.to_average(), blend.to_average()
+        expected = 0.25 * start + 0.75 * plain[0].weight
+        torch.testing.assert_close(mixed[0].weight, expected)
+        average.to_training(), blend.to_training()
+
+
+@pytest.mark.parametrize("start_share", [0.0, 0.25])
+def test_a_checkpoint_holds_all(tmp_path, start_share):
+    model, optimizer, average = make(start_share=start_share)
     average.to_training()
     for _ in range(5):
         step(model, optimizer)
@@ -44,7 +60,8 @@ def test_a_checkpoint_holds_both(tmp_path):
     average.to_average()
 
     states = torch.load(tmp_path / "checkpoint.pth", weights_only=True)
-    again, optimizer, average = make()
+    again, optimizer, average = make(start_share=start_share)
+    again[0].weight.data += 1  # nothing of a resumed training is its start
     again.load_state_dict(states["m"])
     optimizer.load_state_dict(states["o"])
     average.to_training()
