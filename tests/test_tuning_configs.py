@@ -222,6 +222,7 @@ def test_the_installed_model_goes_on_with_the_network_that_it_starts_from():
         ("heads", "refine", {"refinement"}),
         ("refine", "compare", {"refinement", "spectrum"}),
         ("compare", "mask", {"refinement", "spectrum", "decoder", "merge"}),
+        ("mask", "other", {"refinement", "spectrum", "decoder", "merge"}),
     ],
 )
 def test_the_last_steps_train_parts_of_the_mask(start_of, config, learning):
