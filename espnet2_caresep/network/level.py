@@ -49,14 +49,9 @@ def at_unit_level(
     valid = torch.arange(segment_frames, device=frames.device) < frames[:, None]
     power = spectrum.real.square() + spectrum.imag.square()
     power = F.pad(power, (0, 0, 0, missing)) * valid[..., None]
-    if around is None:
-        level = power.sum((1, 2)) / (frames * power.shape[2])
-    else:
-        level = around.mean(1)
-    level = level.clamp(min=QUIETEST)[:, None]
-    power = power / level[..., None]
-    mean = power.sum(1) / frames[:, None] if around is None else around / level
-    return Levelled(power, valid, torch.log(mean + FLOOR))
+    mean = power.sum(1) / frames[:, None] if around is None else around
+    level = mean.mean(1, keepdim=True).clamp(min=QUIETEST)
+    return Levelled(power / level[..., None], valid, torch.log(mean / level + FLOOR))
 
 
 def mean_power_around(
