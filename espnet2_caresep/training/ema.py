@@ -61,7 +61,10 @@ class WeightAverage:
     def to_average(self) -> None:
         """Gives the model the average."""
         for optimizer, weight in self._weights():
-            state = optimizer.state[weight]
+            state = optimizer.state.get(weight)
+            # Frozen weights have none, and optimizers refuse to load a half-filled one.
+            if not state:
+                continue
             state[RAW] = weight.detach().clone()
             weight.copy_(self.average[weight])
             if self.start_share:

@@ -46,9 +46,11 @@ def test_the_start_is_mixed_in():
         average.to_training(), blend.to_training()
 
 
+@pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize("start_share", [0.0, 0.25])
-def test_a_checkpoint_holds_all(tmp_path, start_share):
+def test_a_checkpoint_holds_all(tmp_path, start_share, frozen):
     model, optimizer, average = make(start_share=start_share)
+    model[0].bias.requires_grad_(not frozen)
     average.to_training()
     for _ in range(5):
         step(model, optimizer)
@@ -61,6 +63,7 @@ def test_a_checkpoint_holds_all(tmp_path, start_share):
 
     states = torch.load(tmp_path / "checkpoint.pth", weights_only=True)
     again, optimizer, average = make(start_share=start_share)
+    again[0].bias.requires_grad_(not frozen)
     again[0].weight.data += 1  # nothing of a resumed training is its start
     again.load_state_dict(states["m"])
     optimizer.load_state_dict(states["o"])
