@@ -38,7 +38,7 @@ setup(
         # The web page of caresep demo
         "demo": ["gradio>=6,<7"],
         "demo-test": ["selenium>=4.20"],
-        "test": ["hypothesis>=6.100", "pytest>=8", "timm>=1.0"],
+        "test": ["hypothesis>=6.100", "pytest>=8", "pytest-xdist>=3.5", "timm>=1.0"],
         "dev": ["black>=24.10", "isort>=5.13", "ruff>=0.6"],
     },
     entry_points={"console_scripts": ["caresep=espnet2_caresep.cli.main:main"]},

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_caresep.config import check_keys
-from espnet2_caresep.inference.overlap_add import overlap_add
+from espnet2_caresep.inference.overlap_add import hop_between, overlap_add
 from espnet2_caresep.inference.segments import separate_segments
 from espnet2_caresep.network.systems import SYSTEMS
 
@@ -102,14 +102,11 @@ class QueryBoundSeparator(AbsSeparator):
             query = self.query.expand(len(input), -1)
             target = self.network.separate(input, query, ilens)
             return [target], ilens, OrderedDict()
+        segment = self.network.segment_samples
+        hop = hop_between(segment, self.network.hop_length, self.overlap)
         # Each by itself: where a segment ends depends on the length.
         rows = [
-            overlap_add(
-                self._separate_pieces,
-                row[None, :samples],
-                self.network.segment_samples,
-                self.overlap,
-            )[0]
+            overlap_add(self._separate_pieces, row[None, :samples], segment, hop)[0]
             for row, samples in zip(input, ilens.tolist())
         ]
         target = pad_sequence(rows, batch_first=True)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Sets up the environment if need be and runs the tests: tests/run.sh [pytest argument]...
+# Tests are shared out over the cores; -n 0 runs them one after the other.
 
 set -euo pipefail
 
@@ -16,4 +17,4 @@ for argument in "$@"; do
 done
 # One thread each: on small tensors several are slower
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} MKL_NUM_THREADS=${MKL_NUM_THREADS:-1}
-exec "${python}" -m pytest "$@" "${paths[@]}"
+exec "${python}" -m pytest -n auto --maxprocesses 8 --dist worksteal "$@" "${paths[@]}"

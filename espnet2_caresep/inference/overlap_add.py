@@ -9,14 +9,42 @@ from torch import Tensor
 
 from espnet2_caresep.network.level import MARGIN
 
-OVERLAP = 0.9  # by default; docs/separate.md says what it costs and gives
+OVERLAP = 0.925  # by default; docs/separate.md says what it costs and gives
+TOKEN = 4  # frames that networks join into one token, at least
+TURN = 1.25  # frames by which each segment is further on in its tokens than the last
+
+
+def hop_between(segment: int, frame: int, overlap: float = OVERLAP) -> int:
+    """Samples from one segment to the next.
+
+    A sound lies at some phase of the frames of a segment's STFT, and of the tokens into
+    which networks join frames. Segments with the same phases share their errors. The
+    hop is such that phases take turns: then errors average out (docs/separate.md has by
+    how much).
+
+    Args:
+        segment: Samples of a segment.
+        frame: Samples from one frame of its STFT to the next.
+        overlap: Share of a segment that overlaps the next one, 0 to 0.95; but for 0
+            it is met within two frames.
+
+    Raises:
+        ValueError: If ``overlap`` lies outside 0..0.95.
+    """
+    if not 0 <= overlap <= 0.95:
+        raise ValueError(f"overlap must lie in 0..0.95, not {overlap}")
+    if not overlap:
+        return segment
+    frames = segment * (1 - overlap) / frame
+    tokens = round((frames - TURN) / TOKEN)
+    return min(segment, round((max(tokens, 0) * TOKEN + TURN) * frame))
 
 
 class OverlapAdd:
     """Processes a stream in overlapping segments and cross-fades their outputs.
 
     Where two segments meet, one fades out as a cosine while the next fades in as a sine.
-    From an overlap of one half on, the window is half a sine wave and more than two
+    Where they overlap by one half or more, the window is half a sine wave and more than two
     segments are averaged. The weights are divided by their sum, so what is the same in
     all of them passes unchanged and there is no seam. (A Hann window, or one without a
     segment's ends, gave 0.1 to 0.2 dB less SDR: the ends are not worse than the middle,
@@ -33,27 +61,28 @@ class OverlapAdd:
         process: Audio (batch, n) and slices of it, all as long and at most a segment ->
             for each slice (out, its samples); ``out`` may differ from ``batch``.
         segment: Longest slice in samples.
-        overlap: Share of a segment that overlaps the next one, 0 to 0.95.
+        hop: Samples from the beginning of one segment to that of the next, at most a
+            segment.
 
     Raises:
-        ValueError: If ``overlap`` lies outside 0..0.95 or ``segment`` is below 2.
+        ValueError: If ``hop`` or ``segment`` is out of range.
     """
 
     def __init__(
         self,
         process: Callable[[Tensor, Sequence[slice]], Iterable[Tensor]],
         segment: int,
-        overlap: float = OVERLAP,
+        hop: int,
     ):
-        if not 0 <= overlap <= 0.95 or segment < 2:
+        if segment < 2 or not 1 <= hop <= segment:
             raise ValueError(
-                "overlap must lie in 0..0.95 and segment be at least 2 samples, not "
-                f"{overlap} and {segment}"
+                "segment must be at least 2 samples and hop 1 to segment, not "
+                f"{segment} and {hop}"
             )
         self.process = process
         self.segment = segment
         self.margin = int(segment * MARGIN)
-        self.hop = segment - int(segment * overlap)
+        self.hop = hop
         self.group = 1 + segment // 2 // self.hop
         fade = min(segment - self.hop, segment // 2)
         phase = (torch.arange(fade) + 0.5) / max(fade, 1)
@@ -134,14 +163,14 @@ def overlap_add(
     process: Callable[[Tensor, Sequence[slice]], Iterable[Tensor]],
     audio: Tensor,
     segment: int,
-    overlap: float = OVERLAP,
+    hop: int,
 ) -> Tensor:
     """Processes audio (batch, samples) at once; see :class:`OverlapAdd`.
 
     Returns:
         (out, samples).
     """
-    stream = OverlapAdd(process, segment, overlap)
+    stream = OverlapAdd(process, segment, hop)
     done = stream.push(audio)
     rest = stream.finish()
     return rest if done is None else torch.cat([done, rest], -1)

@@ -43,7 +43,7 @@ class Inside:
         sample_rate: The network's rate in Hz.
         segment: Longest input in samples.
         shortest: Shortest input in samples that says anything, one STFT window.
-        overlap: Share of a segment that overlaps the next one.
+        hop: Samples from one segment to the next.
     """
 
     process: Callable[[Tensor, Sequence[slice]], Tensor]
@@ -51,7 +51,7 @@ class Inside:
     sample_rate: int
     segment: int
     shortest: int
-    overlap: float
+    hop: int
 
 
 class _Queue:
@@ -100,7 +100,7 @@ class SeparationStream:
         rate = inside.sample_rate
         self._down = Resampler(sample_rate, rate, channels)
         self._up = Resampler(rate, sample_rate, channels * inside.queries)
-        self._segments = OverlapAdd(inside.process, inside.segment, inside.overlap)
+        self._segments = OverlapAdd(inside.process, inside.segment, inside.hop)
         self._given = 0  # samples of a channel that the network has been given
         self._mixture = _Queue(channels)
         self._targets = _Queue(channels * inside.queries)

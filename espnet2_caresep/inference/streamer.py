@@ -13,7 +13,7 @@ from espnet2_caresep.inference.checkpoint import Checkpoint
 from espnet2_caresep.inference.device import choose_device
 from espnet2_caresep.inference.listener import Listener
 from espnet2_caresep.inference.listening import hear
-from espnet2_caresep.inference.overlap_add import OVERLAP
+from espnet2_caresep.inference.overlap_add import OVERLAP, hop_between
 from espnet2_caresep.inference.presence.judge import ListeningJudge, ShareJudge
 from espnet2_caresep.inference.presence.share_rule import ShareRule
 from espnet2_caresep.inference.results import Query, StreamBlock
@@ -135,13 +135,14 @@ class Streamer(Listener):
             )
             return targets.flatten(1, 2).float().cpu()
 
+        segment = self.network.segment_samples
         inside = Inside(
             process,
             len(queries),
             self.sample_rate,
-            self.network.segment_samples,
+            segment,
             self.network.n_fft,
-            self.overlap,
+            hop_between(segment, self.network.hop_length, self.overlap),
         )
         judge = self._open_judge(queries, sample_rate)
         return SeparationStream(inside, sample_rate, channels, name, judge)

@@ -1,5 +1,6 @@
 """Overlap-add against whole processing."""
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -7,7 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espnet2_caresep.inference.overlap_add import OverlapAdd, overlap_add
+from espnet2_caresep.inference.overlap_add import (
+    OverlapAdd,
+    hop_between,
+    overlap_add,
+)
 from espnet2_caresep.scoring.metrics import sdr
 
 
@@ -16,8 +21,8 @@ def each(process):
 
 
 @settings(deadline=None)
-@given(st.integers(1, 4000), st.integers(2, 900), st.floats(0, 0.95))
-def test_identity_passes_unchanged(samples, segment, overlap):
+@given(st.integers(1, 4000), st.integers(2, 900), st.floats(0.05, 1))
+def test_identity_passes_unchanged(samples, segment, step):
     audio = torch.randn(2, samples)
     seen, around = [], []
 
@@ -31,7 +36,7 @@ def test_identity_passes_unchanged(samples, segment, overlap):
         around.append(before + after)
         return parts
 
-    out = overlap_add(identity, audio, segment, overlap)
+    out = overlap_add(identity, audio, segment, math.ceil(segment * step))
     assert out.shape == audio.shape
     assert torch.allclose(out, audio, rtol=1e-5, atol=1e-6)
     assert max(seen) <= segment
@@ -44,7 +49,7 @@ def test_identity_passes_unchanged(samples, segment, overlap):
 
 def test_pointwise_processing_equals_whole():
     audio = torch.randn(3, 5000)
-    out = overlap_add(each(lambda part: torch.tanh(3 * part)), audio, 700, 0.25)
+    out = overlap_add(each(lambda part: torch.tanh(3 * part)), audio, 700, 525)
     assert sdr(torch.tanh(3 * audio), out).min() > 100
 
 
@@ -54,7 +59,7 @@ def test_disagreeing_segments_are_crossfaded_without_a_step():
     def constant(part):
         return torch.full_like(part, float(next(calls)))
 
-    out = overlap_add(each(constant), torch.zeros(1, 1750), 1000, 0.25)[0]
+    out = overlap_add(each(constant), torch.zeros(1, 1750), 1000, 750)[0]
     assert out[0] == 0 and out[-1] == 1
     steps = out.diff()
     assert (steps >= -1e-6).all() and steps.max() < 0.01
@@ -64,7 +69,7 @@ def test_disagreeing_segments_are_crossfaded_without_a_step():
 @given(st.data())
 def test_blocks_change_nothing(data):
     samples, segment = data.draw(st.integers(1, 2000)), data.draw(st.integers(2, 300))
-    overlap = data.draw(st.sampled_from([0, 0.25, 0.5, 0.9]))
+    step = data.draw(st.sampled_from([1, 0.75, 0.5, 0.1]))
     cuts = sorted(data.draw(st.lists(st.integers(0, samples), max_size=9)))
     audio = torch.randn(2, samples)
 
@@ -72,19 +77,36 @@ def test_blocks_change_nothing(data):
         parts = [audio[:, piece] - audio.mean() + len(pieces) for piece in pieces]
         return [torch.cat([part, part[:1]]) for part in parts]
 
-    stream = OverlapAdd(process, segment, overlap)
+    hop = math.ceil(segment * step)
+    stream = OverlapAdd(process, segment, hop)
     cuts = [0, *cuts, samples]
     parts = [stream.push(audio[:, a:b]) for a, b in pairwise(cuts)]
     parts = [part for part in (*parts, stream.finish()) if part is not None]
-    whole = overlap_add(process, audio, segment, overlap)
+    whole = overlap_add(process, audio, segment, hop)
     assert whole.shape == (3, samples)
     assert torch.equal(torch.cat(parts, -1), whole)
 
 
 def test_bad_arguments():
     with pytest.raises(ValueError, match="overlap"):
-        overlap_add(None, torch.zeros(1, 9), 4, 0.97)
-    with pytest.raises(ValueError, match="segment"):
-        overlap_add(None, torch.zeros(1, 9), 1, 0.5)
+        hop_between(1000, 10, 0.97)
+    for segment, hop in ((1, 1), (4, 0), (4, 5)):
+        with pytest.raises(ValueError, match="segment must be"):
+            overlap_add(None, torch.zeros(1, 9), segment, hop)
     with pytest.raises(ValueError, match="no audio"):
-        OverlapAdd(lambda part: part, 4, 0.5).finish()
+        OverlapAdd(lambda part: part, 4, 2).finish()
+
+
+@given(st.integers(2, 1024), st.integers(1, 900), st.floats(0, 0.95))
+def test_segments_take_turns_in_the_phase_of_tokens(frames, frame, overlap):
+    segment = frames * frame
+    hop = hop_between(segment, frame, overlap)
+    assert hop == segment or hop % (4 * frame) == round(1.25 * frame)
+    assert 1 <= hop <= segment
+    assert abs(hop - segment * (1 - overlap)) <= 2.001 * frame
+    assert hop_between(segment, frame, 0) == segment
+
+
+def test_hops_of_the_installed_model():
+    hops = [hop_between(127 * 648, 648, o) / 648 for o in (0, 0.5, 0.75, 0.9, 0.925)]
+    assert hops == [127, 65.25, 33.25, 13.25, 9.25]
