@@ -85,8 +85,8 @@ def _add_wanted(group) -> None:
     group.add_argument(
         "--keep-absent",
         action="store_true",
-        help="leave the stem of a sound that is judged absent as it is, instead of "
-        "fading it, by 40 dB where it is surely absent",
+        help="leave stems as they are where their sound is judged absent, instead of "
+        "fading them, by 40 dB where it is surely absent",
     )
 
 

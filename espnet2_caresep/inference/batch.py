@@ -43,13 +43,13 @@ def separate_batch(
             whole = separate_whole(stream, item.blocks())
         else:
             whole = stream.split(item.samples, target)
-        (presence,) = stream.judge.scores()
+        (verdict,) = stream.judge.verdicts()
         results.append(
             Separation(
                 whole.stems[0].reshape(shape),
                 whole.residual.reshape(shape),
                 item.sample_rate,
-                presence,
+                *verdict,
             )
         )
     return results

@@ -99,10 +99,8 @@ def separate_into(
     example = audio.mono() if clip is None else read_audio(clip).mono()
     if clip is None:
         example = _part(example, start, end)
-    found = separator.separate(audio, separator.query(example))
-    level = separator.presence_rule.level(found.presence)
-    if level < 1:
-        found = found.faded(level)
+    raw = separator.separate(audio, separator.query(example))
+    found = raw.faded()
     paths = [
         Path(folder) / f"{Path(mixture).stem}_{name}.wav"
         for name in ("target", "residual")
@@ -120,7 +118,7 @@ def separate_into(
     picture = Path(folder) / "separation.png"
     draw_separation(picture, panels, "", audio.sample_rate, marks)
     present = separator.presence_rule.is_present(found.presence)
-    return Outcome(*paths, picture, _verdict(found.presence, present, level))
+    return Outcome(*paths, picture, _verdict(raw.presence, present, raw.fade.level))
 
 
 def _verdict(presence: float, present: bool, level: float) -> str:

@@ -21,9 +21,9 @@ class Options:
         partition: Whether stems share what they all claim.
         require_presence: Whether stems of sounds that are judged absent are left out;
             the residual keeps what they would have taken.
-        keep_absent: Whether stems of sounds that are judged absent stay as they are,
-            instead of being faded as far as they are doubtful; what a faded stem
-            lacks is in the residual.
+        keep_absent: Whether stems stay as they are where their sounds are judged
+            absent, instead of being faded as far as they are doubtful; what a faded
+            stem lacks is in the residual.
         overwrite: Whether existing files may be replaced.
     """
 
@@ -66,8 +66,8 @@ class Output:
         presence: Score 0..1 of the query; None for the residual.
         present: Whether the sound is judged present; None for the residual.
         written: Whether there is such a file.
-        fade_db: By how much the stem was turned down since the sound is judged absent,
-            -40..0.
+        fade_db: By how much all of the stem was turned down, at least, since the sound is
+            judged absent, -40..0.
         level_db: RMS re full scale before clipping was dealt with; None for silence.
         peak: Largest magnitude, likewise.
     """

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
+from itertools import compress
 from pathlib import Path
 from types import MappingProxyType
 
@@ -23,9 +24,9 @@ from espnet2_caresep.data.files import write_whole
 from espnet2_caresep.inference.audio.reader import AudioError, AudioReader
 from espnet2_caresep.inference.audio.scratch import Scratch, open_scratch
 from espnet2_caresep.inference.audio.writer import BITS, open_writer, round_to
+from espnet2_caresep.inference.fading import FadedParts
 from espnet2_caresep.inference.file_plan import Options, Output, Plan, Report
-from espnet2_caresep.inference.partition import split_exactly
-from espnet2_caresep.inference.presence.rule import Rule
+from espnet2_caresep.inference.presence.fade import Fade
 from espnet2_caresep.inference.results import Query
 from espnet2_caresep.inference.stream import SeparationStream
 
@@ -66,24 +67,28 @@ def separate_file(
     folder = next(iter(plan.stems.values())).parent
     with open_scratch(folder, plan.residual is not None) as scratch:
         _separate(stream, reader, scratch, progress)
-        scores = stream.judge.scores()
-        rule = separator.presence_rule
-        weights = [_weight(rule, score, options) for score in scores]
-        gain = _gain(scratch, weights, options, plan)
-        _write(scratch, plan, reader, options, weights, gain, separator.fingerprint)
-        levels = scratch.levels(weights)
+        verdicts = stream.judge.verdicts()
+        is_present = separator.presence_rule.is_present
+        fades = [
+            _fade(is_present(presence), fade, options) for presence, fade in verdicts
+        ]
+        parts = FadedParts(scratch, fades)
+        levels = parts.levels()
+        peaks = compress((peak for _, peak in levels), [*parts.written, True])
+        gain = _gain(max(peaks, default=0.0), options, plan)
+        _write(parts, plan, reader, options, gain, separator.fingerprint)
         outputs = [
             Output(
                 str(path),
                 name,
-                round(score, 4),
-                rule.is_present(score),
-                weight > 0,
-                _decibels(weight) if weight else 0.0,
+                round(verdict.presence, 4),
+                is_present(verdict.presence),
+                fade is not None,
+                _decibels(fade.level) if fade else 0.0,
                 *level,
             )
-            for (name, path), score, weight, level in zip(
-                plan.stems.items(), scores, weights, levels
+            for (name, path), verdict, fade, level in zip(
+                plan.stems.items(), verdicts, fades, levels
             )
         ]
         if plan.residual is not None:
@@ -126,23 +131,19 @@ def _separate(
     scratch.append(stream.finish())
 
 
-def _weight(rule: Rule, score: float, options: Options) -> float:
-    """How much of a stem is written: all, less of what is doubtful, 0 for no file."""
-    if options.require_presence and not rule.is_present(score):
-        return 0.0
-    return 1.0 if options.keep_absent else rule.level(score)
+def _fade(present: bool, fade: Fade, options: Options) -> Fade | None:
+    """How a stem is written; None for no file."""
+    if options.require_presence and not present:
+        return None
+    return Fade() if options.keep_absent else fade
 
 
 def _decibels(gain: float) -> float:
     return round(20 * math.log10(gain), 2)
 
 
-def _gain(
-    scratch: Scratch, weights: list[float], options: Options, plan: Plan
-) -> float:
+def _gain(peak: float, options: Options, plan: Plan) -> float:
     """Gain of all outputs: below 1 only to keep them within full scale."""
-    rest = [1.0] if scratch.residual else []
-    peak = max(p * weight for p, weight in zip(scratch.peaks, [*weights, *rest]))
     bits = BITS.get(options.subtype or "")
     limit = 1 - 2.0 ** (1 - bits) if bits else 1.0
     if peak <= limit or options.clip in ("none", "clamp"):
@@ -156,15 +157,14 @@ def _gain(
 
 
 def _write(
-    scratch: Scratch,
+    parts: FadedParts,
     plan: Plan,
     reader: AudioReader,
     options: Options,
-    weights: list[float],
     gain: float,
     fingerprint: str,
 ) -> None:
-    paths = [path for path, weight in zip(plan.stems.values(), weights) if weight]
+    paths = [*compress(plan.stems.values(), parts.written)]
     if plan.residual is not None:
         paths.append(plan.residual)
     for path in paths:
@@ -185,36 +185,24 @@ def _write(
                     reader.channels,
                     options.subtype,
                     fingerprint,
-                    scratch.samples,
+                    parts.scratch.samples,
                 )
             )
             for path in paths
         ]
-        for block in scratch.blocks():
-            rows = _final(block, weights, gain, options)
-            for writer, audio in zip(writers, rows, strict=True):
+        for stems, whole in parts.blocks():
+            rows = _final(stems[parts.written], whole, gain, options)
+            for writer, audio in zip(writers, rows):
                 writer.write(audio)
 
 
 def _final(
-    block: np.ndarray, weights: list[float], gain: float, options: Options
+    stems: np.ndarray, whole: np.ndarray, gain: float, options: Options
 ) -> list[np.ndarray]:
-    """Rows as they are written: the residual takes what the stems leave."""
-    stems, rest = block[: len(weights)], block[len(weights) :]
-    whole = block.sum(0, dtype=np.float64)
-    if any(0 < weight < 1 for weight in weights):
-        faint = stems * np.array(weights, np.float32)[:, None, None]
-        stems, _ = split_exactly(whole.astype(np.float32), faint)
-    rows = [
-        round_to(stem * np.float32(gain), options.subtype)
-        for stem, weight in zip(stems, weights)
-        if weight
-    ]
-    if len(rest):
-        left = gain * whole - sum(
-            (row.astype(np.float64) for row in rows), np.float64(0)
-        )
-        rows.append(left.astype(np.float32))
+    """Rows as they are written: at the end the residual, which takes what stems leave."""
+    rows = [round_to(stem * np.float32(gain), options.subtype) for stem in stems]
+    left = gain * whole - sum((row.astype(np.float64) for row in rows), np.float64(0))
+    rows.append(left.astype(np.float32))
     if options.clip == "clamp":
         rows = [np.clip(row, -1, 1) for row in rows]
     return rows

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from espnet2_caresep.inference.partition import split_exactly
+from espnet2_caresep.inference.presence.fade import Fade
 
 
 @dataclass(frozen=True)
@@ -54,23 +55,21 @@ class Separation:
             within one rounding of float32 otherwise (inference/partition.py).
         sample_rate: Hz.
         presence: Score 0..1 that the wanted sound is there (inference/presence).
+        fade: How far the target seems to be something else, over time.
     """
 
     target: np.ndarray
     residual: np.ndarray
     sample_rate: int
     presence: float
+    fade: Fade
 
-    def faded(self, level: float) -> Separation:
-        """The same with the target turned down; the residual takes the rest.
-
-        Args:
-            level: Gain, 0..1, such as ``presence_rule.level(presence)`` of the
-                separator, which fades what is judged absent.
-        """
-        faint = self.target[None] * np.float32(level)
+    def faded(self) -> Separation:
+        """The same with the target turned down where the wanted sound seems to be
+        absent; the residual takes the rest."""
+        faint = self.target[None] * self.fade.between(0, self.target.shape[-1])
         targets, residual = split_exactly(self.target + self.residual, faint)
-        return replace(self, target=targets[0], residual=residual)
+        return replace(self, target=targets[0], residual=residual, fade=Fade())
 
 
 @dataclass(frozen=True)
@@ -85,12 +84,28 @@ class Stems:
             were not partitioned, it is negative what they hold too much.
         sample_rate: Hz.
         presence: Name of a query -> score 0..1.
+        fade: Name of a query -> how far its stem seems to be something else, over time.
     """
 
     stems: dict[str, np.ndarray]
     residual: np.ndarray
     sample_rate: int
     presence: dict[str, float]
+    fade: dict[str, Fade]
+
+    def faded(self) -> Stems:
+        """The same with the stems turned down where their sounds seem to be absent; the
+        residual takes the rest."""
+        stems = np.stack([*self.stems.values()])
+        gains = [fade.between(0, stems.shape[-1]) for fade in self.fade.values()]
+        faint = [stem * gain for stem, gain in zip(stems, gains)]
+        stems, residual = split_exactly(stems.sum(0) + self.residual, np.stack(faint))
+        return replace(
+            self,
+            stems=dict(zip(self.stems, stems)),
+            residual=residual,
+            fade=dict.fromkeys(self.fade, Fade()),
+        )
 
 
 @dataclass(frozen=True)

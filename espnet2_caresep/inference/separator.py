@@ -92,6 +92,7 @@ class CaRESeparator(Streamer):
             found.residual,
             found.sample_rate,
             found.presence["target"],
+            found.fade["target"],
         )
 
     def separate_all(
@@ -134,13 +135,15 @@ class CaRESeparator(Streamer):
             others,
         )
         whole = separate_whole(stream, mixture.blocks())
+        verdicts = dict(zip(queries, stream.judge.verdicts()))
         if shape is None:
             shape = array_shape(mixture.channels, whole.residual.shape[1])
         return Stems(
             {name: stem.reshape(shape) for name, stem in zip(queries, whole.stems)},
             whole.residual.reshape(shape),
             mixture.sample_rate,
-            dict(zip(queries, stream.judge.scores())),
+            {name: verdict.presence for name, verdict in verdicts.items()},
+            {name: verdict.fade for name, verdict in verdicts.items()},
         )
 
     def separate_batch(

@@ -84,7 +84,7 @@ class SeparationStream:
         sample_rate: Rate of the mixture in Hz.
         channels: Channels of the mixture; each is separated on its own.
         name: What to call the mixture in messages.
-        judge: Says of each query whether its sound was there.
+        judge: Says of each query whether its sound was there; None if nobody asks.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class SeparationStream:
         sample_rate: int,
         channels: int,
         name: str,
-        judge: ShareJudge | ListeningJudge,
+        judge: ShareJudge | ListeningJudge | None,
     ):
         self.inside, self.channels, self.name = inside, channels, name
         self.judge = judge
@@ -160,7 +160,8 @@ class SeparationStream:
                 f"{self.name}: the output is not finite; are its samples far beyond "
                 "+-1, or the weights damaged?"
             )
-        self.judge.update(mixture, targets)
+        if self.judge is not None:
+            self.judge.update(mixture, targets)
         return Block(*split_exactly(mixture, targets))
 
 
@@ -194,7 +195,11 @@ def separate_blocks(
         audio = open_audio(block, sample_rate, "mixture")
         if stream is None:
             stream = separator.open_stream(
-                [query], sample_rate, audio.channels, unwanted=unwanted
+                [query],
+                sample_rate,
+                audio.channels,
+                unwanted=unwanted,
+                judged=False,
             )
         if audio.channels != stream.channels:
             raise AudioError(

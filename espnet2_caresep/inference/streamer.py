@@ -94,6 +94,7 @@ class Streamer(Listener):
         partition: bool = False,
         name: str = "mixture",
         unwanted: Sequence[Query] = (),
+        judged: bool = True,
     ) -> SeparationStream:
         """What :meth:`stream` and :meth:`separate_all` run on, for several queries.
 
@@ -104,6 +105,8 @@ class Streamer(Listener):
             partition: As in :meth:`separate_all`.
             name: What to call the mixture in messages.
             unwanted: What is to stay in the residual.
+            judged: Whether the stream's ``judge`` is to say what is there; that takes
+                time for each stretch of the mixture.
 
         Raises:
             ValueError: If there is no query, or one is of another model.
@@ -144,7 +147,7 @@ class Streamer(Listener):
             self.network.n_fft,
             hop_between(segment, self.network.hop_length, self.overlap),
         )
-        judge = self._open_judge(queries, sample_rate)
+        judge = self._open_judge(queries, sample_rate) if judged else None
         return SeparationStream(inside, sample_rate, channels, name, judge)
 
     def _open_judge(

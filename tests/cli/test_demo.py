@@ -265,7 +265,10 @@ def test_a_person_in_a_browser(
         set_slider("start", "1.5")
         find("#separate").click()
         verdict_with("Presence")
-        assert find("#picture img").get_attribute("naturalWidth") != "0"
+        picture = find("#picture img")
+        WebDriverWait(browser, PATIENCE).until(
+            lambda _: picture.get_attribute("naturalWidth") != "0"
+        )
         browser.set_script_timeout(PATIENCE)
         heard = browser.execute_async_script(LISTEN)
         assert len(heard) == 2

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from espnet2_caresep.cli.main import main
+from espnet2_caresep.inference.presence.fade import Fade
 from espnet2_caresep.inference.results import Separation
 from espnet2_caresep.inference.self_test import RATE, run_self_test
 
@@ -82,7 +83,7 @@ def test_ffmpeg_is_found_and_asked(home, capsys):
 def _fake(change):
     def separate(mixture, query, rate):
         target, residual = change(mixture, query)
-        return Separation(target, residual, rate, 1.0)
+        return Separation(target, residual, rate, 1.0, Fade())
 
     return SimpleNamespace(separate=separate)
 

@@ -2,7 +2,7 @@
 
 import shutil
 import tracemalloc
-from itertools import chain, pairwise
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from espnet2_caresep.cli.main import main
 from espnet2_caresep.inference import CaRESeparator
+from espnet2_caresep.inference.presence.fade import Fade
 from espnet2_caresep.inference.presence.judge import ListeningJudge
 from espnet2_caresep.inference.presence.listening_rule import (
     ListeningRule,
@@ -21,16 +22,19 @@ from espnet2_caresep.inference.presence.listening_rule import (
     likeness,
     log_expectation,
 )
-from espnet2_caresep.inference.presence.telling_stretches import TellingStretches
+from espnet2_caresep.inference.presence.stretches import Stretches
 
 RULE = {"bias": 0.3, "share_weight": 2.0, "target_weight": 2.0, "mixture_weight": 0.5}
 
 
-def _best(mixture, targets, length=100, cuts=()):
-    stretches = TellingStretches(length, len(targets))
+def _cut(mixture, targets, length=100, cuts=()):
+    stretches = Stretches(length, len(targets))
+    found = []
     for a, b in pairwise([0, *cuts, mixture.shape[1]]):
-        stretches.update(mixture[:, a:b], targets[..., a:b])
-    return stretches.best()
+        parts = stretches.update(mixture[:, a:b], targets[..., a:b])
+        found += [rows.copy() for rows in parts]
+    rest = stretches.rest()
+    return found if rest is None else [*found, rest]
 
 
 @settings(deadline=None)
@@ -39,13 +43,21 @@ def test_blocks_change_nothing(cuts):
     rng = np.random.default_rng(1)
     mixture = rng.standard_normal((2, 530)).astype(np.float32)
     targets = rng.uniform(0, 1, (3, 1, 530)).astype(np.float32) * mixture
-    whole, parts = _best(mixture, targets), _best(mixture, targets, cuts=cuts)
-    assert [*map(len, whole)] == [*map(len, parts)] == [2, 2, 2]
-    for one, other in zip(chain(*whole), chain(*parts)):
-        assert (one.index, one.share) == (other.index, other.share)
-        span = slice(100 * one.index, 100 * one.index + 100)
-        assert np.array_equal(one.mixture, mixture[:, span].mean(0))
-        assert np.array_equal(one.target, other.target)
+    found = _cut(mixture, targets, cuts=cuts)
+    whole = np.concatenate([mixture.mean(0)[None], targets.mean(1)])
+    assert [rows.shape[1] for rows in found] == [100] * 5 + [30]
+    assert np.array_equal(np.concatenate(found, 1), whole)
+    # Too short a rest is dropped, unless it is all there is.
+    assert len(_cut(mixture[:, :520], targets[..., :520])) == 5
+    assert [len(x[0]) for x in _cut(mixture[:, :20], targets[..., :20])] == [20]
+
+
+def _judge(mixture, targets, rule=RULE, tags=None, hear=None):
+    tags = np.eye(len(targets)) if tags is None else tags
+    hear = hear or (lambda pieces: np.ones((len(pieces), len(targets))))
+    judge = ListeningJudge(ListeningRule(**rule), tags, 100, hear)
+    judge.update(mixture, targets)
+    return judge
 
 
 def test_the_share_counts_more_than_the_level():
@@ -62,22 +74,80 @@ def test_the_share_counts_more_than_the_level():
         np.float32,
     )
     targets = np.repeat(gains, 100, 1)[:, None, :450] * mixture
-    best = _best(mixture, targets)
-    indices = [[stretch.index for stretch in found] for found in best]
-    assert indices == [[0, 1], [2, 0], [0, 2], [4], []]
-    assert best[3][0].mixture.shape == (50,)
-    # Too short a rest is dropped, unless it is all there is.
-    short = targets[3:4, :, :420]
-    assert _best(mixture[:, :420], short) == [[]]
-    assert _best(mixture[:, 400:420], short[..., 400:])[0][0].index == 0
+    shares = [
+        [round(signs.share**0.5, 3) for signs in found]
+        for found in _judge(mixture, targets).signs()
+    ]
+    assert shares == [[0.3, 0.2], [0.9, 0.3], [0.3, 0.4], [0.2], []]
 
 
 def test_channels_that_cancel_out_and_silence():
     tone = np.sin(np.arange(100.0, dtype=np.float32))
     both = np.stack([tone, -tone])
-    assert _best(both, both[None]) == [[]]
-    assert _best(both, np.stack([tone, tone])[None])[0][0].share == 1
-    assert _best(0 * both, 0 * both[None]) == [[]]
+    assert _judge(both, both[None]).signs() == [[]]
+    ((signs,),) = _judge(both, np.stack([tone, tone])[None]).signs()
+    assert signs.share == 1
+    (verdict,) = _judge(0 * both, 0 * both[None]).verdicts()
+    assert verdict.presence == 0
+
+
+def test_each_stretch_is_faded_as_a_file_of_its_own_would_be():
+    """Tags tell: in the second of four stretches the target is what it should be, in
+    the third it is doubtful; the fourth is silent."""
+    heard = {0.1: [0.0, 1.0, 0.0], 0.2: [1.0, 0.0, 0.0], 0.3: [0.3, 0.7, 0.0]}
+    heard[1.0] = [0.0, 0.0, 0.0]
+
+    def hear(pieces):
+        return np.array([heard[round(float(piece[0]), 2)] for piece in pieces])
+
+    rule = {"bias": 0.0, "target_weight": 8.0, "threshold": 0.6, "absent": 0.05}
+    rest = {"tags": np.array([[1.0, 0.0, 0.0]]), "hear": hear}
+    mixture = np.ones((1, 400), np.float32)
+    target = np.repeat([0.1, 0.2, 0.3, 0.0], 100).astype(np.float32)[None, None]
+    judge = _judge(mixture, target, rule, **rest)
+    (verdict,) = judge.verdicts()
+    assert verdict.presence > 0.9 and verdict.fade.level == 1
+    alone = []
+    for start in (0, 100, 200, 300):
+        span = slice(start, start + 100)
+        part = _judge(mixture[:, span], target[..., span], rule, **rest)
+        alone.append(part.verdicts()[0].fade.level)
+    assert verdict.fade.gains == pytest.approx(tuple(alone))
+    assert alone[1] == 1 and alone[0] == alone[3] == 0.01 and 0.1 < alone[2] < 0.99
+    # Nothing is louder than in a recording whose sound is judged absent
+    judge.rule = ListeningRule(**rule | {"bias": -8.0})
+    (doubted,) = judge.verdicts()
+    assert doubted.fade.level < 1
+    assert max(doubted.fade.gains) <= doubted.fade.level
+    # A rule that is not calibrated fades nothing
+    judge.rule = ListeningRule(**rule | {"absent": 0.0})
+    assert set(judge.verdicts()[0].fade.gains) == {1}
+
+
+@given(
+    st.lists(st.floats(0.01, 1), max_size=6),
+    st.integers(1, 50),
+    st.lists(st.integers(0, 400), min_size=2, max_size=2).map(sorted),
+)
+def test_gains_run_from_middle_to_middle(gains, length, span):
+    fade = Fade(0.5, length, tuple(gains))
+    found = fade.between(*span)
+    assert found.dtype == np.float32 and len(found) == span[1] - span[0]
+    if not gains:
+        assert (found == 0.5).all()
+        return
+    assert np.array_equal(found, fade.between(0, span[1])[span[0] :])
+    assert ((min(gains) - 1e-6 <= found) & (found <= 1)).all()
+    middles = np.arange(len(gains)) * 2 * length + length
+    of_twice = Fade(0.5, 2 * length, tuple(gains)).between(0, 600)
+    assert of_twice[middles] == pytest.approx(gains)
+
+
+def test_the_louder_stretch_counts_where_two_meet():
+    found = Fade(1.0, 100, (0.1, 1.0, 0.1)).between(0, 300)
+    assert (found[100:200] == 1).all()
+    assert found[99] > 0.98 and found[200] > 0.98
+    assert found[0] == found[299] == np.float32(0.1)
 
 
 def test_signs_are_those_of_the_stretch():
@@ -96,28 +166,32 @@ def test_signs_are_those_of_the_stretch():
     targets[0, :, 10:20], targets[1, :, 10:20] = 0.5, 0.25
     judge = ListeningJudge(ListeningRule(**RULE), tags, 10, hear)
     judge.update(mixture, targets)
-    assert calls == []  # nothing is heard before it is asked
+    assert calls == [3]  # two targets and one mixture; nothing in silence
     signs = judge.signs()
-    assert calls == [3]  # two targets and one mixture
     for i, gain in enumerate([0.5, 0.25]):
         (sign,) = signs[i]
         assert sign.share == pytest.approx(gain**2)
         assert sign.target == likeness(tags[i], table[gain])
         assert sign.mixture == log_expectation(tags[i], table[1.0])
-    assert signs[2] == [] and judge.scores()[2] == 0
+    assert signs[2] == [] and judge.verdicts()[2].presence == 0
     targets[2, :, :20] = [[0.5] * 10 + [0.25] * 10]
     judge = ListeningJudge(ListeningRule(**RULE), tags, 10, hear)
     judge.update(mixture, targets)
     assert [sign.share for sign in judge.signs()[2]] == pytest.approx([0.25, 0.0625])
-    assert calls[-1] == 6  # four targets and two mixtures
+    assert calls[1:] == [2, 4]  # each stretch once, the mixture once for all queries
     silent = ListeningJudge(ListeningRule(**RULE), tags, 10, None)
     silent.update(mixture, 0 * targets)
-    assert silent.scores() == [0, 0, 0]
+    assert [verdict.presence for verdict in silent.verdicts()] == [0, 0, 0]
 
 
 def test_memory_does_not_grow_with_length():
     def peak(seconds):
-        judge = ListeningJudge(ListeningRule(**RULE), np.zeros((2, 3)), 8000, None)
+        judge = ListeningJudge(
+            ListeningRule(**RULE),
+            np.zeros((2, 3)),
+            8000,
+            lambda pieces: np.zeros((len(pieces), 3)),
+        )
         block = np.ones((2, 8000), np.float32)
         tracemalloc.start()
         for second in range(seconds):
@@ -127,7 +201,7 @@ def test_memory_does_not_grow_with_length():
         return most
 
     peak(2)
-    assert peak(200) < 1.2 * peak(10)
+    assert peak(200) - peak(10) < 190 * 1000  # a stretch has 96,000 bytes
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +255,7 @@ def test_stream_file_and_batch_agree(separator, listening, sound, tmp_path, caps
     for block in np.split(mixture, [100, 20000, 20001], 1):
         stream.push(block)
     stream.finish()
-    assert stream.judge.scores() == [whole.presence]
+    assert stream.judge.verdicts() == [(whole.presence, whole.fade)]
     # Of a file, from the command line
     soundfile.write(tmp_path / "mix.wav", mixture.T, rate, "FLOAT")
     soundfile.write(tmp_path / "clip.wav", sound(1)[0], 32000, "FLOAT")

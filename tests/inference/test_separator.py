@@ -1,5 +1,7 @@
 """CaRESeparator on audio as people have it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import soundfile
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 
 from espnet2_caresep.inference import CaRESeparator
+from espnet2_caresep.inference.presence.fade import Fade
 from espnet2_caresep.scoring.metrics import sdr
 
 
@@ -69,9 +72,11 @@ def test_comes_back_as_it_came(separator, sound, channels, rate, seconds):
     assert result.sample_rate == rate
     assert result.target.shape == result.residual.shape == mixture.shape
     assert np.array_equal(result.target + result.residual, mixture)
-    faint = result.faded(0.25)
-    assert np.allclose(faint.target, result.target / 4, atol=1e-7)
+    faint = replace(result, fade=Fade(1.0, 4000, (0.25, 1.0))).faded()
+    gains = Fade(1.0, 4000, (0.25, 1.0)).between(0, mixture.shape[-1])
+    assert np.allclose(faint.target, result.target * gains, atol=1e-7)
     assert np.array_equal(faint.target + faint.residual, mixture)
+    assert np.array_equal(faint.faded().target, faint.target)
     assert (faint.sample_rate, faint.presence) == (rate, result.presence)
 
 

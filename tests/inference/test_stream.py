@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 
 from espnet2_caresep.inference import CaRESeparator, Query
 from espnet2_caresep.inference.partition import split_exactly
-from espnet2_caresep.inference.presence.judge import ListeningJudge
-from espnet2_caresep.inference.presence.listening_rule import ListeningRule
 from espnet2_caresep.inference.segments import separate_segments
 from espnet2_caresep.inference.stream import Inside, SeparationStream
 from espnet2_caresep.scoring.metrics import sdr
@@ -92,10 +90,8 @@ def _passing(gain, segment=4000, hop=3000, queries=1):
 
 
 def _stream(inside, rate, channels):
-    """Judged by a rule that listens, but never asked."""
-    tags = np.zeros((inside.queries, 3))
-    judge = ListeningJudge(ListeningRule(), tags, rate // 2, None)
-    return SeparationStream(inside, rate, channels, "mixture", judge)
+    """Of which nobody asks what is there."""
+    return SeparationStream(inside, rate, channels, "mixture", None)
 
 
 @pytest.mark.parametrize("rate", [32000, 44100, 16000])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -21,11 +21,8 @@ class Scratch:
     def __init__(self, file: IO[bytes], folder: Path, residual: bool):
         self.residual = residual
         self.samples = 0
-        self.peaks: np.ndarray | float = 0.0
         self._file = file
         self._folder = folder
-        self._energy: np.ndarray | float = 0.0
-        self._channels = 1
         self._shapes: list[tuple[int, ...]] = []
 
     def append(self, block: Block) -> None:
@@ -33,9 +30,6 @@ class Scratch:
         rows = [*block.stems, *([block.residual] if self.residual else [])]
         audio = np.stack(rows)
         self.samples += audio.shape[-1]
-        self.peaks = np.maximum(self.peaks, np.abs(audio).max((1, 2)))
-        self._energy += np.square(audio, dtype=np.float64).sum((1, 2))
-        self._channels = audio.shape[1]
         self._shapes.append(audio.shape)
         left = memoryview(audio.tobytes())
         try:
@@ -52,20 +46,6 @@ class Scratch:
         for shape in self._shapes:
             size = 4 * math.prod(shape)
             yield np.frombuffer(self._file.read(size), np.float32).reshape(shape)
-
-    def levels(self, weights: Sequence[float]) -> list[tuple[float | None, float]]:
-        """RMS in dB re full scale and peak of each row.
-
-        Args:
-            weights: Gains with which the stems are written; 0, for no file, counts as 1.
-        """
-        gains = np.ones(len(self.peaks))
-        gains[: len(weights)] = [weight or 1.0 for weight in weights]
-        power = gains**2 * self._energy / (self.samples * self._channels)
-        return [
-            (round(10 * math.log10(p), 2) if p > 0 else None, float(peak))
-            for p, peak in zip(power, gains * self.peaks)
-        ]
 
 
 @contextmanager

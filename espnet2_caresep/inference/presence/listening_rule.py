@@ -2,7 +2,7 @@
 
 The share of the mixture that a target took (share_rule.py) tells little where the query
 is another clip of the wanted class. A model that tags knows more. Three signs
-(:class:`Signs`) of a stretch of the recording (telling_stretches.py) are weighed:
+(:class:`Signs`) of a stretch of the recording (judge.py) are weighed:
 
     z = bias + share_weight * share + target_weight * target
         + mixture_weight * mixture
