@@ -45,6 +45,20 @@ def test_separations_stay_as_they_were(separator, sources, name):
     assert value == pytest.approx(GOLDEN[name], abs=0.05)
 
 
+def test_a_stem_fades_where_something_else_sounds(separator, sources):
+    """Two seconds of the wanted sound, then three times something else."""
+    wanted, other = sources.values()
+    mixture = np.concatenate([wanted, np.zeros(RATE, np.float32), *[other] * 3])
+    raw = separator.separate(mixture, wanted, sample_rate=RATE)
+    assert raw.presence > 0.9 and raw.fade.level == 1
+    faded = raw.faded()
+    assert np.array_equal(faded.target[: 2 * RATE], raw.target[: 2 * RATE])
+    rest = slice(3 * RATE, None)
+    assert np.square(faded.target[rest]).sum() < np.square(raw.target[rest]).sum() / 4
+    gap = np.abs(faded.target + faded.residual - mixture).max()
+    assert gap <= np.abs(mixture).max() * 2**-23
+
+
 def test_it_is_small_and_says_what_it_is():
     (path,) = shipped_models()
     assert path.stat().st_size <= 20e6

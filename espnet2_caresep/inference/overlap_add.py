@@ -44,11 +44,11 @@ class OverlapAdd:
     """Processes a stream in overlapping segments and cross-fades their outputs.
 
     Where two segments meet, one fades out as a cosine while the next fades in as a sine.
-    Where they overlap by one half or more, the window is half a sine wave and more than two
-    segments are averaged. The weights are divided by their sum, so what is the same in
-    all of them passes unchanged and there is no seam. (A Hann window, or one without a
-    segment's ends, gave 0.1 to 0.2 dB less SDR: the ends are not worse than the middle,
-    and the more the segments that count, the better their mean.)
+    Where they overlap by one half or more, the window is half a sine wave and more than
+    two segments are averaged. The weights are divided by their sum, so what is the same
+    in all of them passes unchanged and there is no seam. (A Hann window, or one without
+    a segment's ends, gave 0.1 to 0.2 dB less SDR: the ends are not worse than the
+    middle, and the more the segments that count, the better their mean.)
 
     Segments lie on a fixed grid that begins with the audio: the blocks in which it
     comes here change nothing. Audio that fits one segment is processed whole. The last

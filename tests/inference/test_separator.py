@@ -80,6 +80,18 @@ def test_comes_back_as_it_came(separator, sound, channels, rate, seconds):
     assert (faint.sample_rate, faint.presence) == (rate, result.presence)
 
 
+def test_each_stem_has_its_own_fade(separator, sound):
+    mixture = np.round(sound(0, 0.4) * 2**15) / 2**15
+    found = separator.separate_all(mixture, {"a": sound(1), "b": sound(2)}, 32000)
+    fades = {"a": Fade(0.5), "b": Fade(1.0, 3200, (0.01, 1.0))}
+    faint = replace(found, fade=fades).faded()
+    gains = {name: fade.between(0, 12800) for name, fade in fades.items()}
+    for name, stem in found.stems.items():
+        assert np.allclose(faint.stems[name], stem * gains[name], atol=1e-7)
+    assert np.array_equal(faint.stems["a"] + faint.stems["b"] + faint.residual, mixture)
+    assert faint.presence == found.presence
+
+
 def test_float_mixtures_add_up_to_one_rounding(separator, sound):
     mixture = 37.3 * sound(3)
     result = separator.separate(mixture, sound(1), 32000)

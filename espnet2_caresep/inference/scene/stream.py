@@ -130,7 +130,9 @@ def _separated(
         else:
             blocks = mixture.blocks(first, last)
             wanted = [queries[i] for i in piece.events]
-        stream = separator.open_stream(wanted, rate, mixture.channels, partition=True)
+        stream = separator.open_stream(
+            wanted, rate, mixture.channels, partition=True, judged=False
+        )
         start = first
         for block in _pushed(stream, blocks):
             window = _window(piece, start, block.stems.shape[-1], rate, seconds)
