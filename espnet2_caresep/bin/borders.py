@@ -94,7 +94,7 @@ def measure(separator, mixture: np.ndarray, query) -> tuple[float, ...]:
     from espnet2_caresep.scoring.metrics import sdr
 
     rate, segment = separator.sample_rate, separator.network.segment_samples
-    hop = _hop(separator)
+    hop = separator.hop
     start = time.perf_counter()
     whole = separator.separate(mixture, query, rate).target
     seconds = time.perf_counter() - start
@@ -118,15 +118,8 @@ def shifted(separator, mixture: np.ndarray, whole: np.ndarray, query) -> float:
 
 def _moved(separator, mixture: np.ndarray, query) -> tuple[int, np.ndarray]:
     """Half a hop in samples, and the target of what follows."""
-    shift, rate = _hop(separator) // 2, separator.sample_rate
+    shift, rate = separator.hop // 2, separator.sample_rate
     return shift, separator.separate(mixture[shift:], query, rate).target
-
-
-def _hop(separator) -> int:
-    from espnet2_caresep.inference.overlap_add import hop_between
-
-    network = separator.network
-    return hop_between(network.segment_samples, network.hop_length, separator.overlap)
 
 
 def _agreement(separator, whole: np.ndarray, shift: int, moved: np.ndarray) -> float:

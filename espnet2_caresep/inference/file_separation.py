@@ -68,9 +68,11 @@ def separate_file(
     with open_scratch(folder, plan.residual is not None) as scratch:
         _separate(stream, reader, scratch, progress)
         verdicts = stream.judge.verdicts()
-        is_present = separator.presence_rule.is_present
+        scores = [verdict.presence for verdict in verdicts]
+        present = [separator.presence_rule.is_present(score) for score in scores]
         fades = [
-            _fade(is_present(presence), fade, options) for presence, fade in verdicts
+            _fade(there, verdict.fade, options)
+            for there, verdict in zip(present, verdicts)
         ]
         parts = FadedParts(scratch, fades)
         levels = parts.levels()
@@ -81,14 +83,14 @@ def separate_file(
             Output(
                 str(path),
                 name,
-                round(verdict.presence, 4),
-                is_present(verdict.presence),
+                round(score, 4),
+                there,
                 fade is not None,
                 _decibels(fade.level) if fade else 0.0,
                 *level,
             )
-            for (name, path), verdict, fade, level in zip(
-                plan.stems.items(), verdicts, fades, levels
+            for (name, path), score, there, fade, level in zip(
+                plan.stems.items(), scores, present, fades, levels
             )
         ]
         if plan.residual is not None:
@@ -191,18 +193,21 @@ def _write(
             for path in paths
         ]
         for stems, whole in parts.blocks():
-            rows = _final(stems[parts.written], whole, gain, options)
-            for writer, audio in zip(writers, rows):
+            rows = _final(
+                stems[parts.written], whole, parts.scratch.residual, gain, options
+            )
+            for writer, audio in zip(writers, rows, strict=True):
                 writer.write(audio)
 
 
 def _final(
-    stems: np.ndarray, whole: np.ndarray, gain: float, options: Options
+    stems: np.ndarray, whole: np.ndarray, residual: bool, gain: float, options: Options
 ) -> list[np.ndarray]:
-    """Rows as they are written: at the end the residual, which takes what stems leave."""
+    """Rows as they are written: the residual takes what the stems leave."""
     rows = [round_to(stem * np.float32(gain), options.subtype) for stem in stems]
-    left = gain * whole - sum((row.astype(np.float64) for row in rows), np.float64(0))
-    rows.append(left.astype(np.float32))
+    if residual:
+        taken = sum((row.astype(np.float64) for row in rows), np.float64(0))
+        rows.append((gain * whole - taken).astype(np.float32))
     if options.clip == "clamp":
         rows = [np.clip(row, -1, 1) for row in rows]
     return rows

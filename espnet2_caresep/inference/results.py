@@ -67,9 +67,8 @@ class Separation:
     def faded(self) -> Separation:
         """The same with the target turned down where the wanted sound seems to be
         absent; the residual takes the rest."""
-        faint = self.target[None] * self.fade.between(0, self.target.shape[-1])
-        targets, residual = split_exactly(self.target + self.residual, faint)
-        return replace(self, target=targets[0], residual=residual, fade=Fade())
+        (target,), residual = _faded(self.target[None], self.residual, [self.fade])
+        return replace(self, target=target, residual=residual, fade=Fade())
 
 
 @dataclass(frozen=True)
@@ -97,15 +96,22 @@ class Stems:
         """The same with the stems turned down where their sounds seem to be absent; the
         residual takes the rest."""
         stems = np.stack([*self.stems.values()])
-        gains = [fade.between(0, stems.shape[-1]) for fade in self.fade.values()]
-        faint = [stem * gain for stem, gain in zip(stems, gains)]
-        stems, residual = split_exactly(stems.sum(0) + self.residual, np.stack(faint))
+        stems, residual = _faded(stems, self.residual, self.fade.values())
         return replace(
             self,
             stems=dict(zip(self.stems, stems)),
             residual=residual,
             fade=dict.fromkeys(self.fade, Fade()),
         )
+
+
+def _faded(
+    stems: np.ndarray, residual: np.ndarray, fades: Iterable[Fade]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Stems turned down, and the residual that has the rest."""
+    gains = (fade.between(0, stems.shape[-1]) for fade in fades)
+    faint = np.stack([stem * gain for stem, gain in zip(stems, gains)])
+    return split_exactly(stems.sum(0) + residual, faint)
 
 
 @dataclass(frozen=True)

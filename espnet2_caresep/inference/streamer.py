@@ -53,6 +53,12 @@ class Streamer(Listener):
         self.overlap = overlap
         self.batch_size = batch_size
 
+    @property
+    def hop(self) -> int:
+        """Samples, at the network's rate, from one segment to the next."""
+        network = self.network
+        return hop_between(network.segment_samples, network.hop_length, self.overlap)
+
     def stream(
         self,
         blocks: Iterable,
@@ -138,14 +144,13 @@ class Streamer(Listener):
             )
             return targets.flatten(1, 2).float().cpu()
 
-        segment = self.network.segment_samples
         inside = Inside(
             process,
             len(queries),
             self.sample_rate,
-            segment,
+            self.network.segment_samples,
             self.network.n_fft,
-            hop_between(segment, self.network.hop_length, self.overlap),
+            self.hop,
         )
         judge = self._open_judge(queries, sample_rate) if judged else None
         return SeparationStream(inside, sample_rate, channels, name, judge)

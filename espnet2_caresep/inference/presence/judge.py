@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -32,18 +33,6 @@ class Verdict(NamedTuple):
 
     presence: float
     fade: Fade
-
-
-class Heard(NamedTuple):
-    """What is known of a target in one stretch.
-
-    Attributes:
-        signs: What speaks for its presence.
-        rank: Largest where it shows best.
-    """
-
-    signs: Signs
-    rank: float
 
 
 class ShareJudge:
@@ -95,8 +84,9 @@ class ListeningJudge:
     ):
         self.rule, self._tags, self._hear = rule, tags, hear
         self._stretches = Stretches(length, len(tags))
-        # One row per stretch: of each query, what was heard, or None in silence
-        self._heard: list[list[Heard | None]] = []
+        # Of each stretch, (queries, 4): signs, and a rank, largest where a target shows
+        # best; NaN where it is silent
+        self._heard: list[np.ndarray] = []
 
     def update(self, mixture: np.ndarray, targets: np.ndarray) -> None:
         """Takes the next mixture (channels, n) and targets (queries, channels, n)."""
@@ -111,50 +101,45 @@ class ListeningJudge:
         """What speaks for each query in its telling stretches, if it has any."""
         return [_telling(column) for column in self._columns()]
 
-    def _columns(self) -> list[list[Heard | None]]:
+    def _columns(self) -> list[list[list[float]]]:
+        """Of each query: what was heard in each stretch."""
         rest = self._stretches.rest()
         rows = self._heard if rest is None else [*self._heard, self._listen(rest)]
-        return [list(column) for column in zip(*rows)] or [[] for _ in self._tags]
+        return np.stack(rows, 1).tolist() if rows else [[] for _ in self._tags]
 
-    def _judge(self, column: list[Heard | None]) -> Verdict:
+    def _judge(self, column: list[list[float]]) -> Verdict:
         rule = self.rule
         score = rule.score(_telling(column))
         level = rule.level(score)
-        gains = [
-            rule.level(rule.score([heard.signs] if heard else [])) for heard in column
-        ]
-        gains = tuple(min(level, gain) for gain in gains)
+        alone = (rule.score(_telling([heard])) for heard in column)
+        gains = tuple(min(level, rule.level(score)) for score in alone)
         return Verdict(score, Fade(level, self._stretches.length, gains))
 
-    def _listen(self, rows: np.ndarray) -> list[Heard | None]:
+    def _listen(self, rows: np.ndarray) -> np.ndarray:
         mixture, *targets = rows
-        energies = [_energy(target) for target in targets]
-        sound = [loud > mixture.size * SILENCE_POWER for loud in energies]
-        if not any(sound):
-            return [None] * len(targets)
-        pieces = [target for target, heard in zip(targets, sound) if heard]
-        *of_targets, of_mixture = self._hear([*pieces, mixture])
-        logits = iter(of_targets)
-        found: list[Heard | None] = []
-        for tags, loud, heard in zip(self._tags, energies, sound):
-            if not heard:
-                found.append(None)
-                continue
+        energy, energies = _energy(mixture), [*map(_energy, targets)]
+        found = np.full((len(targets), len(Signs._fields) + 1), np.nan)
+        loud = [i for i, x in enumerate(energies) if x > mixture.size * SILENCE_POWER]
+        if not loud:
+            return found
+        *of_targets, of_mixture = self._hear([*(targets[i] for i in loud), mixture])
+        for i, logits in zip(loud, of_targets):
             # Channels may cancel out: the mixture can be less than its target
-            whole = max(_energy(mixture), loud)
-            signs = Signs(
-                loud / whole,
-                likeness(tags, next(logits)),
-                log_expectation(tags, of_mixture),
+            whole = max(energy, energies[i])
+            found[i] = (
+                energies[i] / whole,
+                likeness(self._tags[i], logits),
+                log_expectation(self._tags[i], of_mixture),
+                energies[i] / whole**POWER,
             )
-            found.append(Heard(signs, loud / whole**POWER))
         return found
 
 
-def _telling(column: list[Heard | None]) -> list[Signs]:
+def _telling(column: list[list[float]]) -> list[Signs]:
     """Signs of the stretches in which a target shows best, best first."""
-    heard = sorted(filter(None, column), key=lambda one: -one.rank)
-    return [one.signs for one in heard[:TELLING]]
+    heard = [(rank, Signs(*signs)) for *signs, rank in column if not math.isnan(rank)]
+    heard.sort(key=lambda one: -one[0])
+    return [signs for _, signs in heard[:TELLING]]
 
 
 def _energy(samples: np.ndarray) -> float:
