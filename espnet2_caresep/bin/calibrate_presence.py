@@ -2,11 +2,12 @@
 
 A query is present in a mixture if the mixture holds its sound: the own clip and another
 clip of the class of each source. It is absent if none of the mixture's labels is its
-own: a source of another pair, drawn at random. A logistic regression on the signs of
+own: sources of other pairs, drawn at random. A logistic regression on the signs of
 presence (``inference/presence/listening_rule.py``) gives the model's rule; present and
 absent queries weigh the same, and a sign that speaks against presence is left out.
 Below the score that 5 % of the present other clips do not reach, a sound is taken for
-surely absent; between that and the threshold, stems are faded.
+surely absent; between that and the threshold, stems are faded. From the score that 5 %
+of the absent queries reach it is taken for surely present.
 Writes presence.json: the rule, and how well it tells present from absent (area under
 the ROC curve, shares of right answers), for own and other clips apart.
 """
@@ -30,7 +31,9 @@ from espnet2_caresep.inference.presence.listening_rule import ListeningRule, Sig
 from espnet2_caresep.progress import progress
 
 KINDS = ("own", "other", "absent")
-MISSED = 0.05  # share of present sounds, by other clips, that may be taken for absent
+STRANGERS = 3  # absent queries of each kind for a mixture
+MISSED = 0.05  # share of present sounds, by other clips, that may be surely absent
+MISTAKEN = 0.05  # share of absent sounds that may be surely present
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -125,10 +128,10 @@ def find_signs(separator, folder: Path, seed: int) -> dict[str, list[list[Signs]
             raise ValueError(f"{folder}: no clip is absent from {uid}")
         kinds, queries = [], []
         for kind, tables in clips.items():
-            other, n = draw.choice(strangers)
-            kinds += [kind, kind, "absent"]
+            kinds += [kind, kind, *["absent"] * STRANGERS]
             queries += [query(table[uid]) for table in tables]
-            queries.append(query(tables[n][other]))
+            drawn = draw.choices(strangers, k=STRANGERS)
+            queries += [query(tables[n][other]) for other, n in drawn]
         for kind, signs in zip(kinds, _signs(separator, mixtures[uid], queries)):
             out[kind].append(signs)
     return out
@@ -172,10 +175,13 @@ def fit(found: dict[str, list[list[Signs]]]) -> dict[str, float] | None:
     names = [f"{sign}_weight" for sign in Signs._fields]
     numbers = {"bias": model.intercept_[0], **dict(zip(names, weights))}
     rule = {name: round(float(value), 3) for name, value in numbers.items()}
-    scores = [ListeningRule(**rule).score(signs) for signs in found["other"]]
-    lowest = np.quantile(scores, MISSED, method="lower")
+    score = ListeningRule(**rule).score
+    other, absent = ([*map(score, found[kind])] for kind in ("other", "absent"))
+    lowest = float(np.quantile(other, MISSED, method="lower"))
+    highest = float(np.quantile(absent, 1 - MISTAKEN, method="higher"))
     rule["threshold"] = 0.5
-    rule["absent"] = min(round(float(lowest), 3), rule["threshold"])
+    rule["absent"] = min(round(lowest, 3), rule["threshold"])
+    rule["certain"] = max(round(highest, 3), rule["threshold"])
     return rule
 
 
@@ -199,6 +205,9 @@ def judge(
     for kind, values in scores.items():
         out[f"judged_present_{kind}"] = float(
             np.mean([*map(presence.is_present, values)])
+        )
+        out[f"surely_present_{kind}"] = float(
+            np.mean([*map(presence.is_surely_present, values)])
         )
         out[f"surely_absent_{kind}"] = float(
             np.mean([*map(presence.is_surely_absent, values)])

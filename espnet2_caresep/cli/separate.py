@@ -95,6 +95,8 @@ def _tell(report, args: argparse.Namespace, bar) -> None:
             )
         if output.written and not args.quiet:
             score = "" if output.query is None else f"  presence {output.presence:.2f}"
+            if output.present and not output.certain:
+                score += " (in doubt)"
             level = "silent" if output.level_db is None else f"{output.level_db:.1f} dB"
             bar.say(f"{output.path}  {level}{score}")
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from espnet2_caresep.inference.audio.reader import AudioError, AudioReader
 from espnet2_caresep.inference.audio.recording import Audio, read_audio, write_audio
+from espnet2_caresep.inference.presence.rule import Rule
 from espnet2_caresep.pictures import draw_separation
 
 LONGEST = 600  # seconds: a separation is in memory, and a browser plays it whole
@@ -117,12 +118,16 @@ def separate_into(
     marks = {"mixture": (start, end)} if clip is None else {}
     picture = Path(folder) / "separation.png"
     draw_separation(picture, panels, "", audio.sample_rate, marks)
-    present = separator.presence_rule.is_present(found.presence)
-    return Outcome(*paths, picture, _verdict(raw.presence, present, raw.fade.level))
+    verdict = _verdict(separator.presence_rule, raw.presence, raw.fade.level)
+    return Outcome(*paths, picture, verdict)
 
 
-def _verdict(presence: float, present: bool, level: float) -> str:
-    judged = "present" if present else "absent: what the target holds may be leakage"
+def _verdict(rule: Rule, presence: float, level: float) -> str:
+    judged = "absent: what the target holds may be leakage"
+    if rule.is_present(presence):
+        judged = "present"
+        if not rule.is_surely_present(presence):
+            judged += ", but in doubt: the target may be something else"
     if level < 1:
         judged += f", and is faded by {-20 * math.log10(level):.0f} dB"
     return f"Presence {presence:.2f}: the sound is judged {judged}."

@@ -65,6 +65,7 @@ class Output:
         query: Name of the query; None for the residual.
         presence: Score 0..1 of the query; None for the residual.
         present: Whether the sound is judged present; None for the residual.
+        certain: Whether it is so beyond reasonable doubt; None for the residual.
         written: Whether there is such a file.
         fade_db: By how much all of the stem was turned down, at least, since the sound is
             judged absent, -40..0.
@@ -76,6 +77,7 @@ class Output:
     query: str | None
     presence: float | None
     present: bool | None
+    certain: bool | None
     written: bool
     fade_db: float
     level_db: float | None

@@ -69,7 +69,8 @@ def separate_file(
         _separate(stream, reader, scratch, progress)
         verdicts = stream.judge.verdicts()
         scores = [verdict.presence for verdict in verdicts]
-        present = [separator.presence_rule.is_present(score) for score in scores]
+        rule = separator.presence_rule
+        present = [*map(rule.is_present, scores)]
         fades = [
             _fade(there, verdict.fade, options)
             for there, verdict in zip(present, verdicts)
@@ -85,6 +86,7 @@ def separate_file(
                 name,
                 round(score, 4),
                 there,
+                rule.is_surely_present(score),
                 fade is not None,
                 _decibels(fade.level) if fade else 0.0,
                 *level,
@@ -94,7 +96,7 @@ def separate_file(
             )
         ]
         if plan.residual is not None:
-            rest = (None, None, None, True, 0.0, *levels[-1])
+            rest = (None, None, None, None, True, 0.0, *levels[-1])
             outputs.append(Output(str(plan.residual), *rest))
         report = Report(
             mixture=str(plan.mixture),

@@ -75,8 +75,8 @@ def hear(
     sample_rate: int,
     device: torch.device,
     batch_size: int,
-) -> np.ndarray:
-    """Class logits of pieces of audio that are already known to be usable.
+) -> list[Query]:
+    """Embeds and tags pieces of audio that are already known to be usable.
 
     Args:
         network: In evaluation mode.
@@ -86,7 +86,7 @@ def hear(
         batch_size: Pieces that the network treats at once.
 
     Returns:
-        (pieces, classes) float32.
+        One for each piece.
     """
     longest, found = network.segment_samples, []
     inside = [
@@ -97,9 +97,12 @@ def hear(
         part = [torch.from_numpy(piece) for piece in inside[start : start + batch_size]]
         lengths = torch.tensor([len(piece) for piece in part])
         audio = torch.nn.utils.rnn.pad_sequence(part, batch_first=True)
-        logits, _ = network.tag(audio.to(device), lengths)
-        found.append(logits.float().cpu().numpy())
-    return np.concatenate(found)
+        anchor = network.encode_anchor(audio.to(device), lengths)
+        embeddings, tags = (
+            x.float().cpu().numpy() for x in (anchor.query, anchor.clip_logits)
+        )
+        found += map(Query, embeddings, tags)
+    return found
 
 
 def tag(

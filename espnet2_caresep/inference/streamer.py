@@ -162,10 +162,9 @@ class Streamer(Listener):
         if isinstance(rule, ShareRule):
             return ShareJudge(rule, len(queries), sample_rate)
         segment = self.network.segment_samples * sample_rate // self.sample_rate
-        tags = np.stack([query.tags for query in queries])
-        hear = partial(self._hear, sample_rate)
-        return ListeningJudge(rule, tags, max(1, segment), hear)
+        hear, pooled = partial(self._hear, sample_rate), self.network.pooled_dim
+        return ListeningJudge(rule, queries, pooled, max(1, segment), hear)
 
     @torch.inference_mode()
-    def _hear(self, sample_rate: int, pieces: Sequence[np.ndarray]) -> np.ndarray:
+    def _hear(self, sample_rate: int, pieces: Sequence[np.ndarray]) -> list[Query]:
         return hear(self.network, pieces, sample_rate, self.device, self.batch_size)

@@ -56,8 +56,13 @@ def test_a_clip_is_the_query(separator, mixture, clip, tmp_path):
 
 
 def test_the_verdict_says_what_the_rule_says(separator, mixture, tmp_path, monkeypatch):
-    for threshold, word in ((0, "judged present"), (1, "judged absent")):
-        rule = type(separator.presence_rule)(threshold=threshold)
+    verdicts = {
+        "judged present.": {"threshold": 0.0},
+        "judged present, but in doubt": {"threshold": 0.0, "certain": 1.0},
+        "judged absent": {"threshold": 1.0},
+    }
+    for word, values in verdicts.items():
+        rule = type(separator.presence_rule)(**values)
         monkeypatch.setattr(separator, "presence_rule", rule)
         done = separate_into(separator, tmp_path, mixture, end=1)
         assert word in done.verdict and "faded" not in done.verdict

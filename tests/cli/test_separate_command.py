@@ -217,6 +217,20 @@ def test_absent_sounds(separate, files, tiny_model, tmp_path, capsys):
     assert np.array_equal(_read("out/mix/residual.wav"), _read("mix.wav"))
 
 
+def test_a_doubtful_stem_is_told(separate, files, tiny_model, tmp_path, capsys):
+    command = ["separate", "mix.wav", "--query", "dog.wav", "--json", "--overwrite"]
+    for name, certain in (("sure", 0.0), ("doubt", 1.0)):
+        rule = f"threshold: 0.0, certain: {certain}"
+        model = _with_rule(tiny_model, tmp_path / name, rule)
+        assert main([*command, "--residual", "-o", name, "--model", model]) == 0
+        stem, rest = capsys.readouterr().out.splitlines()
+        assert stem.endswith("(in doubt)") == (name == "doubt")
+        assert "presence" in stem and "presence" not in rest
+        outputs = json.loads((files / name / "mix/separation.json").read_text())
+        found = [output["certain"] for output in outputs["outputs"]]
+        assert found == [name == "sure", None]
+
+
 def test_stems_of_sounds_that_are_judged_absent_are_faded(
     separate, files, tiny_model, tmp_path, capsys
 ):

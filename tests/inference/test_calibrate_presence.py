@@ -15,7 +15,7 @@ from espnet2_caresep.inference.stream import Block
 
 RATE = 8000
 SOUNDS = ("bell", "dog", "rain", "wind")
-PRESENT, ABSENT = (0.5, 0.9, -0.5), (0.01, 0.1, -2.0)
+PRESENT, ABSENT = (0.5, 0.9, -0.5, 0.9), (0.01, 0.1, -2.0, 0.2)
 
 
 class Stub:
@@ -42,7 +42,7 @@ class Stub:
         self.heard = SOUNDS[:2] if block.mean() > 0 else SOUNDS[2:]
 
     def finish(self):
-        return Block(np.zeros((6, 1, 1)), np.zeros((1, 1)))
+        return Block(np.zeros((len(self.queries), 1, 1)), np.zeros((1, 1)))
 
     def signs(self):
         there = [name in self.heard for name in self.queries]
@@ -78,7 +78,7 @@ def test_signs_of_present_and_absent_queries(folder):
     found = calibrate_presence.find_signs(model, folder, seed=0)
     assert sorted(set(model.embedded)) == sorted(model.embedded)  # each one once
     assert found["own"] == found["other"] == [[PRESENT]] * 4
-    assert found["absent"] == [[ABSENT]] * 4
+    assert found["absent"] == [[ABSENT]] * 4 * calibrate_presence.STRANGERS
 
 
 def test_fit_finds_the_border_of_two_classes():
@@ -88,14 +88,15 @@ def test_fit_finds_the_border_of_two_classes():
     present, absent = rng.normal(0.9, 0.4, 4000), rng.normal(-0.3, 0.4, 4000)
     # The shares tell nothing, the tags of the mixture speak against presence.
     found = {
-        "own": [[Signs(0.1, x, -5.0)] for x in present[:2000]],
-        "other": [[Signs(0.1, x, -5.0)] for x in present[2000:]],
-        "absent": [*[[Signs(0.1, x, rng.normal(-4.5))] for x in absent], []],
+        "own": [[Signs(0.1, x, -5.0, 0.0)] for x in present[:2000]],
+        "other": [[Signs(0.1, x, -5.0, 0.0)] for x in present[2000:]],
+        "absent": [*[[Signs(0.1, x, rng.normal(-4.5), 0.0)] for x in absent], []],
     }
     rule = calibrate_presence.fit(found)
     assert rule["share_weight"] == rule["mixture_weight"] == 0
+    assert rule["spectrum_weight"] == 0
     assert rule["target_weight"] == pytest.approx(1.2 / 0.4**2, rel=0.1)
-    score = ListeningRule(**rule).score([Signs(0.1, 0.3, -5.0)])
+    score = ListeningRule(**rule).score([Signs(0.1, 0.3, -5.0, 0.0)])
     assert score == pytest.approx(0.5, abs=0.05)
     report = calibrate_presence.judge(found, rule)
     # Normal distributions 3 standard deviations apart: area Phi(3 / sqrt 2)
@@ -109,29 +110,35 @@ def test_fit_finds_the_border_of_two_classes():
     assert report["surely_absent_other"] == pytest.approx(0.05, abs=0.005)
     assert report["surely_absent_own"] == pytest.approx(0.05, abs=0.02)
     assert report["surely_absent_absent"] == pytest.approx(0.912, abs=0.02)
+    # As many absent ones may be taken for present: above 1.645 deviations of the
+    # absent, 1.355 below the mean of the present.
+    assert report["surely_present_absent"] == pytest.approx(0.05, abs=0.005)
+    assert report["surely_present_other"] == pytest.approx(0.912, abs=0.02)
     # So half of the absent ones are written 40 dB below what they took.
     assert report["median_faded_db_absent"] == -50
     assert report["median_faded_db_own"] == -10
 
 
-def test_fit_weighs_three_signs():
+def test_fit_weighs_all_signs():
     """Normal signs of unit spread: the weights are the distances of the two means."""
     rng = np.random.default_rng(0)
-    distance, spread = np.array([0.3, 0.4, 1.0]), np.array([0.2, 0.2, 2.0])
+    distance = np.array([0.3, 0.4, 1.0, 0.2])
+    spread = np.array([0.2, 0.2, 2.0, 0.2])
 
     def draw(count, means):
-        return [[Signs(*row)] for row in means + spread * rng.normal(size=(count, 3))]
+        return [[Signs(*row)] for row in means + spread * rng.normal(size=(count, 4))]
 
     found = {
         "own": draw(4000, -5 + distance),
         "other": draw(4000, -5 + distance),
-        "absent": draw(8000, [-5, -5, -5]),
+        "absent": draw(8000, [-5, -5, -5, -5]),
     }
     rule = calibrate_presence.fit(found)
-    share, target, mixture = distance / spread**2
+    share, target, mixture, spectrum = distance / spread**2
     assert rule["share_weight"] == pytest.approx(share, rel=0.1)
     assert rule["target_weight"] == pytest.approx(target, rel=0.1)
     assert rule["mixture_weight"] == pytest.approx(mixture, rel=0.2)
+    assert rule["spectrum_weight"] == pytest.approx(spectrum, rel=0.1)
     assert ListeningRule(**rule).score([Signs(*(-5 + distance / 2))]) == pytest.approx(
         0.5, abs=0.05
     )
@@ -166,7 +173,10 @@ def test_a_model_that_tells_nothing_apart_keeps_the_default_rule(
     folder, monkeypatch, capsys
 ):
     monkeypatch.setattr(
-        calibrate_presence, "_signs", lambda *a: [[Signs(0.1, 0.0, -1.0)]] * 6
+        calibrate_presence,
+        "_signs",
+        lambda separator, mixture, queries: [[Signs(0.1, 0.0, -1.0, 0.5)]]
+        * len(queries),
     )
     config = folder / "config.yaml"
     config.write_text("extractor: caresep\n")

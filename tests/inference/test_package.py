@@ -77,9 +77,9 @@ def test_no_network_of_any_size(folder, conf, reason):
     [
         ({"labels": 5}, "labels are no list"),
         ({"labels": [1, 2, 3]}, "labels are no list"),
-        ({"presence": {"threshold": 7}}, "threshold in 0..1"),
-        ({"presence": {"threshold": 0.2, "absent": 0.3}}, "absent not above it"),
-        ({"presence": {"bias": 0.0, "absent": 0.6}}, "absent not above it"),
+        ({"presence": {"threshold": 7}}, "threshold and certain in 0..1"),
+        ({"presence": {"threshold": 0.2, "absent": 0.3}}, "absent not above threshold"),
+        ({"presence": {"bias": 0.0, "absent": 0.6}}, "absent not above threshold"),
         ({"presence": {"treshold": 0.1}}, "did you mean threshold"),
         ({"presence": {"bias": 1.0, "width_db": 2.0}}, "unknown key 'width_db'"),
         ({"presence": {"target_weight": -2.0}}, "weights of 0 or more"),
@@ -102,7 +102,7 @@ def test_presence_rule_of_the_model(folder):
 def test_a_rule_that_listens(folder):
     numbers = {"bias": -1.5, "share_weight": 2.0, "target_weight": 3, "threshold": 0.4}
     rule = load_checkpoint(_config(folder, presence=numbers)).presence_rule
-    assert rule == ListeningRule(-1.5, 2.0, 3.0, 0.0, 0.4)
+    assert rule == ListeningRule(-1.5, 2.0, 3.0, threshold=0.4)
 
 
 def test_sizes_are_bounded(folder, monkeypatch):

@@ -21,10 +21,26 @@ from espnet2_caresep.inference.presence.listening_rule import (
     Signs,
     likeness,
     log_expectation,
+    spectral_likeness,
 )
 from espnet2_caresep.inference.presence.stretches import Stretches
+from espnet2_caresep.inference.results import Query
 
-RULE = {"bias": 0.3, "share_weight": 2.0, "target_weight": 2.0, "mixture_weight": 0.5}
+RULE = {
+    "bias": 0.3,
+    "share_weight": 2.0,
+    "target_weight": 2.0,
+    "mixture_weight": 0.5,
+    "spectrum_weight": 1.5,
+}
+POOLED = 2  # numbers of a query before its spectrum
+
+
+def _queries(tags, spectra=None):
+    """Queries of class logits (queries, classes) and log power (queries, bins)."""
+    spectra = np.zeros((len(tags), 3)) if spectra is None else spectra
+    pooled = np.full((len(tags), POOLED), np.nan)  # nobody looks at it
+    return [*map(Query, np.concatenate([pooled, spectra], 1), np.asarray(tags))]
 
 
 def _cut(mixture, targets, length=100, cuts=()):
@@ -55,7 +71,13 @@ def test_blocks_change_nothing(cuts):
 def _judge(mixture, targets, rule=RULE, tags=None, hear=None):
     tags = np.eye(len(targets)) if tags is None else tags
     hear = hear or (lambda pieces: np.ones((len(pieces), len(targets))))
-    judge = ListeningJudge(ListeningRule(**rule), tags, 100, hear)
+    judge = ListeningJudge(
+        ListeningRule(**rule),
+        _queries(tags),
+        POOLED,
+        100,
+        lambda pieces: _queries(hear(pieces)),
+    )
     judge.update(mixture, targets)
     return judge
 
@@ -153,18 +175,22 @@ def test_the_louder_stretch_counts_where_two_meet():
 def test_signs_are_those_of_the_stretch():
     """Every query has its own targets; those of the same stretch share the mixture."""
     rng = np.random.default_rng(0)
-    table = {0.5: rng.normal(size=4), 0.25: rng.normal(size=4), 1.0: rng.normal(size=4)}
+    levels = (0.5, 0.25, 1.0)
+    table = dict(zip(levels, rng.normal(size=(3, 4))))
+    spectra = dict(zip(levels, rng.normal(size=(3, 5))))
     calls = []
 
     def hear(pieces):
         calls.append(len(pieces))
-        return np.array([table[float(piece[0])] for piece in pieces])
+        found = [float(piece[0]) for piece in pieces]
+        return _queries([table[x] for x in found], [spectra[x] for x in found])
 
-    tags = rng.normal(size=(3, 4))
+    tags, wanted = rng.normal(size=(3, 4)), rng.normal(size=(3, 5))
+    queries = _queries(tags, wanted)
     mixture = np.ones((1, 40), np.float32)
     targets = np.zeros((3, 1, 40), np.float32)
     targets[0, :, 10:20], targets[1, :, 10:20] = 0.5, 0.25
-    judge = ListeningJudge(ListeningRule(**RULE), tags, 10, hear)
+    judge = ListeningJudge(ListeningRule(**RULE), queries, POOLED, 10, hear)
     judge.update(mixture, targets)
     assert calls == [3]  # two targets and one mixture; nothing in silence
     signs = judge.signs()
@@ -173,13 +199,14 @@ def test_signs_are_those_of_the_stretch():
         assert sign.share == pytest.approx(gain**2)
         assert sign.target == likeness(tags[i], table[gain])
         assert sign.mixture == log_expectation(tags[i], table[1.0])
+        assert sign.spectrum == spectral_likeness(wanted[i], spectra[gain])
     assert signs[2] == [] and judge.verdicts()[2].presence == 0
     targets[2, :, :20] = [[0.5] * 10 + [0.25] * 10]
-    judge = ListeningJudge(ListeningRule(**RULE), tags, 10, hear)
+    judge = ListeningJudge(ListeningRule(**RULE), queries, POOLED, 10, hear)
     judge.update(mixture, targets)
     assert [sign.share for sign in judge.signs()[2]] == pytest.approx([0.25, 0.0625])
     assert calls[1:] == [2, 4]  # each stretch once, the mixture once for all queries
-    silent = ListeningJudge(ListeningRule(**RULE), tags, 10, None)
+    silent = ListeningJudge(ListeningRule(**RULE), queries, POOLED, 10, None)
     silent.update(mixture, 0 * targets)
     assert [verdict.presence for verdict in silent.verdicts()] == [0, 0, 0]
 
@@ -188,9 +215,10 @@ def test_memory_does_not_grow_with_length():
     def peak(seconds):
         judge = ListeningJudge(
             ListeningRule(**RULE),
-            np.zeros((2, 3)),
+            _queries(np.zeros((2, 3))),
+            POOLED,
             8000,
-            lambda pieces: np.zeros((len(pieces), 3)),
+            lambda pieces: _queries(np.zeros((len(pieces), 3))),
         )
         block = np.ones((2, 8000), np.float32)
         tracemalloc.start()
@@ -227,12 +255,17 @@ def test_the_score_is_what_the_parts_say(separator, sound):
         logits, _ = separator.network.tag(torch.from_numpy(audio))
         return logits[0].numpy()
 
+    def spectrum(audio):
+        embedding = separator.network.embed(torch.from_numpy(audio))
+        return embedding[0, separator.network.pooled_dim :].numpy()
+
     share = np.square(found.target).sum() / np.square(mixture).sum()
     query = tags(clip)
     signs = Signs(
         share,
         likeness(query, tags(found.target)),
         log_expectation(query, tags(mixture)),
+        spectral_likeness(spectrum(clip), spectrum(found.target)),
     )
     assert found.presence == pytest.approx(
         ListeningRule(**RULE).score([signs]), abs=1e-4

@@ -15,9 +15,11 @@ from espnet2_caresep.inference.presence.listening_rule import (
     Signs,
     likeness,
     log_expectation,
+    spectral_likeness,
 )
 from espnet2_caresep.inference.presence.share_rule import PresenceMeter, ShareRule
 from espnet2_caresep.inference.presence.stretches import Stretches
+from espnet2_caresep.inference.results import Query
 
 TELLING = 2  # stretches that decide whether a sound is there at all
 POWER = 0.75  # of the mixture's energy, by which the target's is divided
@@ -69,22 +71,24 @@ class ListeningJudge:
 
     Args:
         rule: The model's.
-        tags: (queries, classes) class logits of the queries.
+        queries: What is wanted.
+        pooled: Numbers of an embedding before the spectrum that it may carry.
         length: Samples of a stretch.
-        hear: Pieces (samples,) at the mixture's rate, at most a stretch -> their class
-            logits (pieces, classes).
+        hear: Pieces (samples,) at the mixture's rate, at most a stretch -> what they
+            would be as queries.
     """
 
     def __init__(
         self,
         rule: ListeningRule,
-        tags: np.ndarray,
+        queries: Sequence[Query],
+        pooled: int,
         length: int,
-        hear: Callable[[Sequence[np.ndarray]], np.ndarray],
+        hear: Callable[[Sequence[np.ndarray]], Sequence[Query]],
     ):
-        self.rule, self._tags, self._hear = rule, tags, hear
-        self._stretches = Stretches(length, len(tags))
-        # Of each stretch, (queries, 4): signs, and a rank, largest where a target shows
+        self.rule, self._queries, self._pooled, self._hear = rule, queries, pooled, hear
+        self._stretches = Stretches(length, len(queries))
+        # Of each stretch, (queries, 5): signs, and a rank, largest where a target shows
         # best; NaN where it is silent
         self._heard: list[np.ndarray] = []
 
@@ -105,7 +109,7 @@ class ListeningJudge:
         """Of each query: what was heard in each stretch."""
         rest = self._stretches.rest()
         rows = self._heard if rest is None else [*self._heard, self._listen(rest)]
-        return np.stack(rows, 1).tolist() if rows else [[] for _ in self._tags]
+        return np.stack(rows, 1).tolist() if rows else [[] for _ in self._queries]
 
     def _judge(self, column: list[list[float]]) -> Verdict:
         rule = self.rule
@@ -123,13 +127,15 @@ class ListeningJudge:
         if not loud:
             return found
         *of_targets, of_mixture = self._hear([*(targets[i] for i in loud), mixture])
-        for i, logits in zip(loud, of_targets):
+        for i, target in zip(loud, of_targets):
             # Channels may cancel out: the mixture can be less than its target
-            whole = max(energy, energies[i])
+            whole, query = max(energy, energies[i]), self._queries[i]
+            spectra = (x.embedding[self._pooled :] for x in (query, target))
             found[i] = (
                 energies[i] / whole,
-                likeness(self._tags[i], logits),
-                log_expectation(self._tags[i], of_mixture),
+                likeness(query.tags, target.tags),
+                log_expectation(query.tags, of_mixture.tags),
+                spectral_likeness(*spectra),
                 energies[i] / whole**POWER,
             )
         return found

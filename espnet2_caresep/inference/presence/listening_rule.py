@@ -1,11 +1,12 @@
 """Whether a sound is there at all, by what the model hears in what it separated.
 
 The share of the mixture that a target took (share_rule.py) tells little where the query
-is another clip of the wanted class. A model that tags knows more. Three signs
-(:class:`Signs`) of a stretch of the recording (judge.py) are weighed:
+is another clip of the wanted class. A model that tags knows more, and where the query is
+the wanted sound itself, spectra do. Four signs (:class:`Signs`) of a stretch of the
+recording (judge.py) are weighed:
 
     z = bias + share_weight * share + target_weight * target
-        + mixture_weight * mixture
+        + mixture_weight * mixture + spectrum_weight * spectrum
     presence = 1 / (1 + exp(-z))
 
 The stretch with the largest z counts. Of n stretches log(n) / 2 is taken off it, because
@@ -32,6 +33,7 @@ from espnet2_caresep.inference.presence.rule import (
     logistic,
 )
 
+HIGHEST = 50.0  # log power; a query from a file may say anything
 LEAST = 1e-4  # probability of a class below which it does not matter how small it is
 
 
@@ -42,11 +44,13 @@ class Signs(NamedTuple):
         share: Energy of the target over that of the mixture, 0..1.
         target: :func:`likeness` of the query's tags and the target's.
         mixture: :func:`log_expectation` of the query's classes in the mixture.
+        spectrum: :func:`spectral_likeness` of the query and the target.
     """
 
     share: float
     target: float
     mixture: float
+    spectrum: float
 
 
 @dataclass(frozen=True)
@@ -58,16 +62,20 @@ class ListeningRule(Rule):
         share_weight: Weight of the share; 0 for a sign that does not count.
         target_weight: Weight of the target's likeness.
         mixture_weight: Weight of the mixture's log expectation.
+        spectrum_weight: Weight of the target's spectral likeness.
         threshold: Score from which a sound is judged present, 0..1.
         absent: Score below which it is surely absent, 0..threshold.
+        certain: Score from which a sound that is judged present surely is, 0..1.
     """
 
     bias: float = 0.0
     share_weight: float = 0.0
     target_weight: float = 0.0
     mixture_weight: float = 0.0
+    spectrum_weight: float = 0.0
     threshold: float = 0.5
     absent: float = 0.0
+    certain: float = 0.0
 
     def __post_init__(self):
         values = astuple(self)
@@ -76,7 +84,8 @@ class ListeningRule(Rule):
         ):
             raise ValueError(
                 f"presence needs a bias and weights below {LARGEST}, weights of 0 or "
-                f"more, a threshold in 0..1 and absent not above it, not {values}"
+                "more, threshold and certain in 0..1 and absent not above threshold, "
+                f"not {values}"
             )
 
     def score(self, signs: Sequence[Signs]) -> float:
@@ -87,7 +96,12 @@ class ListeningRule(Rule):
         """
         if not signs:
             return 0.0
-        weights = (self.share_weight, self.target_weight, self.mixture_weight)
+        weights = (
+            self.share_weight,
+            self.target_weight,
+            self.mixture_weight,
+            self.spectrum_weight,
+        )
         weighed = [sum(w * x for w, x in zip(weights, stretch)) for stretch in signs]
         z = self.bias + max(weighed) - math.log(len(signs)) / 2
         return logistic(z)
@@ -118,3 +132,20 @@ def log_expectation(query: np.ndarray, mixture: np.ndarray) -> float:
         for x in (query, mixture)
     )
     return float(np.log(max(wanted @ heard / wanted.sum(), LEAST)))
+
+
+def spectral_likeness(query: np.ndarray, target: np.ndarray) -> float:
+    """Cosine of two sounds' mean power spectra, 0..1; 0 where there is none.
+
+    Near 1 if the target is the query's own sound: mixtures hold few other sounds with
+    the same partials in the same balance.
+
+    Args:
+        query: (bins,) log power.
+        target: (bins,) log power.
+    """
+    query, target = (
+        np.exp(np.minimum(x.astype(np.float64), HIGHEST)) for x in (query, target)
+    )
+    size = np.linalg.norm(query) * np.linalg.norm(target)
+    return float(query @ target / size) if size else 0.0

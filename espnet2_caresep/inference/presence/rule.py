@@ -10,14 +10,19 @@ FAINTEST = 0.01  # gain of the stem of a sound that is surely absent, -40 dB
 
 
 class Rule:
-    """Says from which score on a sound is judged present, and when it surely is not."""
+    """Says what a score means: present, absent, and how surely."""
 
     threshold: float
     absent: float
+    certain: float
 
     def is_present(self, presence: float) -> bool:
         """Whether a sound of this score is judged present."""
         return presence >= self.threshold
+
+    def is_surely_present(self, presence: float) -> bool:
+        """Whether a sound of this score is there beyond reasonable doubt."""
+        return self.is_present(presence) and presence >= self.certain
 
     def is_surely_absent(self, presence: float) -> bool:
         """Whether a sound of this score is absent beyond reasonable doubt."""
@@ -38,7 +43,7 @@ class Rule:
         return max(FAINTEST, math.sqrt(power))
 
     def _has_thresholds(self) -> bool:
-        return 0 <= self.absent <= self.threshold <= 1
+        return 0 <= self.absent <= self.threshold <= 1 and 0 <= self.certain <= 1
 
 
 def logistic(z: float) -> float:

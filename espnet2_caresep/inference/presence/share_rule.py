@@ -40,12 +40,14 @@ class ShareRule(Rule):
         width_db: dB by which the share must rise to take the score from 0.5 to 0.73.
         threshold: Score from which a sound is judged present, 0..1.
         absent: Score below which it is surely absent, 0..threshold.
+        certain: Score from which a sound that is judged present surely is, 0..1.
     """
 
     midpoint_db: float = -10.0
     width_db: float = 2.0
     threshold: float = 0.5
     absent: float = 0.0
+    certain: float = 0.0
 
     def __post_init__(self):
         values = astuple(self)
@@ -53,8 +55,8 @@ class ShareRule(Rule):
             self.width_db > 0 and self._has_thresholds()
         ):
             raise ValueError(
-                f"presence needs numbers below {LARGEST}, width_db above 0, a "
-                f"threshold in 0..1 and absent not above it, not {values}"
+                f"presence needs numbers below {LARGEST}, width_db above 0, threshold "
+                f"and certain in 0..1 and absent not above threshold, not {values}"
             )
 
     def score(self, share_db: float) -> float:
