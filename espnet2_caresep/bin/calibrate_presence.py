@@ -3,8 +3,9 @@
 A query is present in a mixture if the mixture holds its sound: the own clip and another
 clip of the class of each source. It is absent if none of the mixture's labels is its
 own: sources of other pairs, drawn at random. A logistic regression on the signs of
-presence (``inference/presence/listening_rule.py``) gives the model's rule; present and
-absent queries weigh the same, and a sign that speaks against presence is left out.
+presence (``inference/presence/listening_rule.py``) gives the model's rule. Own clips,
+other clips and absent sounds weigh the same each: own clips are easily told, so between
+the other two there is no favour. A sign that speaks against presence is left out.
 Below the score that 5 % of the present other clips do not reach, a sound is taken for
 surely absent; between that and the threshold, stems are faded. From the score that 5 %
 of the absent queries reach it is taken for surely present.
@@ -157,14 +158,16 @@ def fit(found: dict[str, list[list[Signs]]]) -> dict[str, float] | None:
     # A silent target is judged absent by any rule; elsewhere its best stretch counts
     rows = [(signs[0], kind) for kind in KINDS for signs in found[kind] if signs]
     x = np.array([signs for signs, _ in rows])
-    y = np.array([kind != "absent" for _, kind in rows])
+    kinds = np.array([kind for _, kind in rows])
+    y = kinds != "absent"
+    weight = len(rows) / len(KINDS) / np.array([(kinds == kind).sum() for kind in kinds])
     scale = x.std(0)
     # The usual unit penalty: few mixtures may be told apart without a mistake
-    model = LogisticRegression(class_weight="balanced")
+    model = LogisticRegression()
     used = [i for i, spread in enumerate(scale) if spread > 1e-9]
     weights = np.zeros(len(scale))
     while used:
-        model.fit(x[:, used] / scale[used], y)
+        model.fit(x[:, used] / scale[used], y, weight)
         found_weights = model.coef_[0] / scale[used]
         if (found_weights > 0).all():
             weights[used] = found_weights
