@@ -160,7 +160,9 @@ def fit(found: dict[str, list[list[Signs]]]) -> dict[str, float] | None:
     x = np.array([signs for signs, _ in rows])
     kinds = np.array([kind for _, kind in rows])
     y = kinds != "absent"
-    weight = len(rows) / len(KINDS) / np.array([(kinds == kind).sum() for kind in kinds])
+    weight = (
+        len(rows) / len(KINDS) / np.array([(kinds == kind).sum() for kind in kinds])
+    )
     scale = x.std(0)
     # The usual unit penalty: few mixtures may be told apart without a mistake
     model = LogisticRegression()

@@ -92,6 +92,19 @@ def test_doubt_lies_between_present_and_surely_present():
     assert not ListeningRule().is_surely_present(0.49)
 
 
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0.5, 1))
+def test_stretches_are_measured_by_the_best(one, other, certain):
+    rule = ListeningRule(absent=0.1, certain=certain)
+    worse, best = sorted([one, other])
+    assert 0.01 <= rule.level_beside(worse, best) <= rule.level(worse)
+    assert rule.level_beside(best, best) == rule.level(best)
+    if worse >= certain:  # beyond doubt, whatever else there is
+        assert rule.level_beside(worse, best) == 1
+    # A rule that says nothing of doubt, or is not calibrated
+    assert ListeningRule(absent=0.1).level_beside(worse, best) == rule.level(worse)
+    assert ListeningRule(certain=certain).level_beside(worse, best) == 1
+
+
 def test_a_class_of_the_query_is_expected_whatever_else_sounds():
     """The mean over classes drawn by the query's probabilities."""
     query, mixture = np.array([1.0, 0.0, -2.0]), np.array([-1.0, 2.0, 0.5])

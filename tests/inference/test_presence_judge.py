@@ -144,6 +144,15 @@ def test_each_stretch_is_faded_as_a_file_of_its_own_would_be():
     # A rule that is not calibrated fades nothing
     judge.rule = ListeningRule(**rule | {"absent": 0.0})
     assert set(judge.verdicts()[0].fade.gains) == {1}
+    # Beside the best stretch one that would be loud enough alone is in doubt
+    bias, likely = 1.6, likeness(np.array([1.0, 0.0, 0.0]), np.array(heard[0.3]))
+    odds = np.exp(bias + 8.0 * likely)
+    judge.rule = ListeningRule(**rule | {"bias": bias})
+    assert judge.verdicts()[0].fade.gains[1:3] == (1, 1)
+    judge.rule = ListeningRule(**rule | {"bias": bias, "certain": 0.9})
+    gains = judge.verdicts()[0].fade.gains
+    assert gains[1:3] == pytest.approx((1, np.sqrt(odds / 9)))
+    assert 0.4 < gains[2] < 0.8
 
 
 @given(

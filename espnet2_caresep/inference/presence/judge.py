@@ -115,8 +115,9 @@ class ListeningJudge:
         rule = self.rule
         score = rule.score(_telling(column))
         level = rule.level(score)
-        alone = (rule.score(_telling([heard])) for heard in column)
-        gains = tuple(min(level, rule.level(score)) for score in alone)
+        alone = [rule.score(_telling([heard])) for heard in column]
+        best = max(alone, default=0.0)
+        gains = tuple(min(level, rule.level_beside(one, best)) for one in alone)
         return Verdict(score, Fade(level, self._stretches.length, gains))
 
     def _listen(self, rows: np.ndarray) -> np.ndarray:

@@ -42,8 +42,25 @@ class Rule:
         power = (presence - self.absent) / (self.threshold - self.absent)
         return max(FAINTEST, math.sqrt(power))
 
+    def level_beside(self, presence: float, best: float) -> float:
+        """Gain of a stretch of a recording of which another stretch scores best.
+
+        Where the best one has the sound, what scores less is likelier to be another
+        sound than if it were all there is: not above :meth:`level`, power falls with
+        the odds, from the best one's on, or from where there is no doubt.
+        """
+        level = self.level(presence)
+        reference = _odds(min(best, self.certain))
+        if level == FAINTEST or not self.absent or not reference:
+            return level
+        return max(FAINTEST, min(level, math.sqrt(_odds(presence) / reference)))
+
     def _has_thresholds(self) -> bool:
         return 0 <= self.absent <= self.threshold <= 1 and 0 <= self.certain <= 1
+
+
+def _odds(probability: float) -> float:
+    return probability / max(1 - probability, 1e-9)
 
 
 def logistic(z: float) -> float:
