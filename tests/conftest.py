@@ -4,7 +4,10 @@ import zipfile
 
 import numpy as np
 import pytest
+import soundfile
 import yaml
+
+from espnet2_caresep.data.files import write_table
 
 LABELS = ["bell", "dog", "rain"]
 TINY = {
@@ -82,3 +85,25 @@ def sound():
         return (0.25 * tone + 0.2 * noise).astype(np.float32)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory, sound):
+    """Seven pairs of 0.6 s as stage 3 leaves them; no two sources share a label."""
+    folder = tmp_path_factory.mktemp("pairs")
+    tables = {}
+    for pair in range(7):
+        sources = [sound(2 * pair + i, 0.6)[0] for i in range(2)]
+        audio = {"wav": sources[0] + sources[1]}
+        for i, source in enumerate(sources, 1):
+            audio |= {f"spk{i}": source, f"enroll_spk{i}": source}
+            audio[f"other_spk{i}"] = sound(19 + i, 0.6)[0]
+            labels = tables.setdefault(f"label_spk{i}", {})
+            labels[f"pair{pair}"] = f"class{2 * pair + i}"
+        for name, samples in audio.items():
+            path = folder / f"{pair}_{name}.wav"
+            soundfile.write(path, samples, 32000, "FLOAT")
+            tables.setdefault(f"{name}.scp", {})[f"pair{pair}"] = path
+    for name, table in tables.items():
+        write_table(folder / name, table)
+    return folder

@@ -28,6 +28,8 @@ def mix_dir(tmp_path):
     for name, samples in audio.items():
         soundfile.write(tmp_path / f"{name}.wav", samples, RATE, "FLOAT")
         write_table(tmp_path / f"{name}.scp", {"pair": tmp_path / f"{name}.wav"})
+    for n in (1, 2):
+        write_table(tmp_path / f"label_spk{n}", {"pair": f"tone{n}"})
     return tmp_path
 
 

@@ -27,7 +27,8 @@ import numpy as np
 import yaml
 
 from espnet2_caresep.data.command import run_command
-from espnet2_caresep.data.files import read_table, write_whole
+from espnet2_caresep.data.files import write_whole
+from espnet2_caresep.data.mixture_pairs import read_mixture_pairs
 from espnet2_caresep.inference.presence.listening_rule import ListeningRule, Signs
 from espnet2_caresep.progress import progress
 
@@ -108,32 +109,22 @@ def find_signs(separator, folder: Path, seed: int) -> dict[str, list[list[Signs]
     Raises:
         ValueError: If the folder lacks a file, or has no absent query for a mixture.
     """
-    mixtures = read_table(folder / "wav.scp")
-    labels, clips = [], {"own": [], "other": []}
-    for n in (1, 2):
-        labels.append(read_table(folder / f"label_spk{n}"))
-        clips["own"].append(read_table(folder / f"enroll_spk{n}.scp"))
-        clips["other"].append(read_table(folder / f"other_spk{n}.scp"))
+    pairs = read_mixture_pairs(folder)
     draw = random.Random(seed)
     query = functools.cache(separator.query)  # absent ones come again where they belong
     out: dict[str, list[list[Signs]]] = {kind: [] for kind in KINDS}
-    for uid in progress(list(mixtures), f"queries of {folder.name}"):
-        heard = {name for table in labels for name in table[uid].split()}
-        strangers = [
-            (other, n)
-            for other in mixtures
-            for n in (0, 1)
-            if not heard & set(labels[n][other].split())
-        ]
+    sources = [source for pair in pairs.values() for source in pair.sources]
+    for uid in progress(list(pairs), f"queries of {folder.name}"):
+        pair = pairs[uid]
+        strangers = [one for one in sources if not one.labels & pair.labels]
         if not strangers:
             raise ValueError(f"{folder}: no clip is absent from {uid}")
         kinds, queries = [], []
-        for kind, tables in clips.items():
+        for kind in ("own", "other"):
             kinds += [kind, kind, *["absent"] * STRANGERS]
-            queries += [query(table[uid]) for table in tables]
-            drawn = draw.choices(strangers, k=STRANGERS)
-            queries += [query(tables[n][other]) for other, n in drawn]
-        for kind, signs in zip(kinds, _signs(separator, mixtures[uid], queries)):
+            wanted = [*pair.sources, *draw.choices(strangers, k=STRANGERS)]
+            queries += [query(getattr(source, kind)) for source in wanted]
+        for kind, signs in zip(kinds, _signs(separator, pair.mixture, queries)):
             out[kind].append(signs)
     return out
 

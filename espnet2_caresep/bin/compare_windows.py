@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from espnet2_caresep.data.command import run_command
-from espnet2_caresep.data.files import read_table
+from espnet2_caresep.data.mixture_pairs import read_mixture_pairs
 
 BANDS, RATE = 64, 32000  # of the default recipe
 WINDOWS = ["1024/320", "2048/648", "3072/648", "4096/648"]
@@ -94,17 +94,9 @@ def _items(folder: Path):
 
     from espnet2_caresep.inference.audio.recording import read_audio
 
-    mixtures = read_table(folder / "wav.scp")
-    lists = [
-        [
-            read_table(folder / f"{name}{n}.scp")
-            for name in ("spk", "enroll_spk", "other_spk")
-        ]
-        for n in (1, 2)
-    ]
-    for uid, mixture in mixtures.items():
-        for tables in lists:
-            paths = [mixture, *(entry[uid] for entry in tables)]
+    for pair in read_mixture_pairs(folder).values():
+        for source in pair.sources:
+            paths = (pair.mixture, source.audio, source.own, source.other)
             yield [torch.from_numpy(read_audio(path).samples[0]) for path in paths]
 
 

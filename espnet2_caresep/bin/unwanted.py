@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from espnet2_caresep.data.command import run_command
-from espnet2_caresep.data.files import read_table
 from espnet2_caresep.data.mixing import balance_energy
+from espnet2_caresep.data.mixture_pairs import read_mixture_pairs
 
-QUERIES = {"own": "enroll", "other": "other"}
+QUERIES = ("own", "other")
 AWAY = 7  # pairs from one to that of its third source
 
 
@@ -61,8 +61,8 @@ def run(args: argparse.Namespace) -> None:
     separator = CaRESeparator.from_pretrained(args.model, "cpu")
     print("sources  query  items  alone, dB  against, dB  gain, dB")
     for sources in (2, 3):
-        for query, name in QUERIES.items():
-            rows = list(measure(separator, args.data_dir, name, sources, args.every))
+        for query in QUERIES:
+            rows = list(measure(separator, args.data_dir, query, sources, args.every))
             alone, against = np.array(rows).T
             gain = against - alone
             error = gain.std() / len(gain) ** 0.5
@@ -74,28 +74,24 @@ def run(args: argparse.Namespace) -> None:
 
 
 def measure(
-    separator, data_dir: Path, name: str, sources: int, every: int = 1
+    separator, data_dir: Path, query: str, sources: int, every: int = 1
 ) -> Iterator[tuple[float, float]]:
     """Yields the SDR in dB of every item, alone and against the interferer."""
     from espnet2_caresep.inference.audio.recording import read_audio
     from espnet2_caresep.scoring.metrics import sdr
 
-    files = ("wav", "spk1", "spk2", f"{name}_spk1", f"{name}_spk2")
-    tables = {file: read_table(data_dir / f"{file}.scp") for file in files}
-    pairs, rate = list(tables["wav"]), separator.sample_rate
+    def read(path: str) -> np.ndarray:
+        return read_audio(path).samples[0]
+
+    pairs, rate = list(read_mixture_pairs(data_dir).values()), separator.sample_rate
     for index in range(0, len(pairs), every):
-        audio = {
-            file: read_audio(table[pairs[index]]).samples[0]
-            for file, table in tables.items()
-        }
-        mixture = audio["wav"]
+        pair = pairs[index]
+        mixture, targets = read(pair.mixture), [read(s.audio) for s in pair.sources]
         if sources == 3:
-            third = tables["spk1"][pairs[(index + AWAY) % len(pairs)]]
-            third = read_audio(third).samples[0]
-            mixture = mixture + balance_energy(third, audio["spk1"])
-        queries = [separator.query(audio[f"{name}_spk{i}"], rate) for i in (1, 2)]
-        for i in (0, 1):
-            target, wanted, other = audio[f"spk{i + 1}"], queries[i], queries[1 - i]
+            third = pairs[(index + AWAY) % len(pairs)].sources[0]
+            mixture = mixture + balance_energy(read(third.audio), targets[0])
+        queries = [separator.query(getattr(s, query)) for s in pair.sources]
+        for target, wanted, other in zip(targets, queries, reversed(queries)):
             alone, against = (
                 separator.separate(mixture, wanted, rate, unwanted=unwanted).target
                 for unwanted in ((), (other,))

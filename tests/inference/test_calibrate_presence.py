@@ -61,10 +61,11 @@ def folder(tmp_path):
         soundfile.write(path, mean + 0.1 * rng.standard_normal(2 * RATE), RATE)
         tables["wav.scp"][uid] = path
         for n, name in enumerate(pair, 1):
-            for kind in ("enroll", "other"):
+            for table in (f"spk{n}", f"enroll_spk{n}", f"other_spk{n}"):
+                kind = table.split("_")[0]
                 path = tmp_path / f"{name}_{kind}.wav"
                 path.touch()
-                tables.setdefault(f"{kind}_spk{n}.scp", {})[uid] = path
+                tables.setdefault(f"{table}.scp", {})[uid] = path
             tables.setdefault(f"label_spk{n}", {})[uid] = name
     for name, table in tables.items():
         lines = [f"{uid} {value}\n" for uid, value in table.items()]
