@@ -146,8 +146,8 @@ def fit(found: dict[str, list[list[Signs]]]) -> dict[str, float] | None:
     """
     from sklearn.linear_model import LogisticRegression
 
-    # A silent target is judged absent by any rule; elsewhere its best stretch counts
-    rows = [(signs[0], kind) for kind in KINDS for signs in found[kind] if signs]
+    # A silent target is judged absent by any rule
+    rows = [(_loudest(signs), kind) for kind in KINDS for signs in found[kind] if signs]
     x = np.array([signs for signs, _ in rows])
     kinds = np.array([kind for _, kind in rows])
     y = kinds != "absent"
@@ -209,12 +209,17 @@ def judge(
             np.mean([*map(presence.is_surely_absent, values)])
         )
     for kind, signs in found.items():
-        shares = np.array([one[0].share if one else 0.0 for one in signs])
+        shares = np.array([_loudest(one).share if one else 0.0 for one in signs])
         faded = shares * np.square([*map(presence.level, scores[kind])])
         for name, values in (("share", shares), ("faded", faded)):
             median = max(float(np.median(values)), 1e-10)
             out[f"median_{name}_db_{kind}"] = 10 * math.log10(median)
     return {name: round(value, 4) for name, value in out.items()}
+
+
+def _loudest(signs: list[Signs]) -> Signs:
+    """Of the stretch of which the target took most; a fixed mixture has one, mostly."""
+    return max(signs, key=lambda stretch: stretch.share)
 
 
 if __name__ == "__main__":

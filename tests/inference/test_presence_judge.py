@@ -82,25 +82,30 @@ def _judge(mixture, targets, rule=RULE, tags=None, hear=None):
     return judge
 
 
-def test_the_share_counts_more_than_the_level():
+def test_every_stretch_that_is_not_silent_counts():
     mixture = np.ones((1, 450), np.float32)
     mixture[:, 200:300] = 0.1  # -20 dB
     gains = np.array(
         [
-            [0.3, 0.2, 0.2, 0.1, 0.1],  # loudest, and the largest share
-            [0.3, 0.2, 0.9, 0.1, 0.1],  # nine times the share outweighs 20 dB
-            [0.3, 0.2, 0.4, 0.1, 0.1],  # less than twice does not
-            [0.0, 0.0, 0.0, 0.0, 0.2],  # half a stretch at the end
+            [0.3, 0.2, 0.9, 0.1, 0.1],
+            [0.0, 0.0, 0.4, 0.0, 0.2],  # the last one is half a stretch
             [0.0, 0.0, 0.0, 0.0, 0.0],
         ],
         np.float32,
     )
     targets = np.repeat(gains, 100, 1)[:, None, :450] * mixture
+    judge = _judge(mixture, targets)
     shares = [
-        [round(signs.share**0.5, 3) for signs in found]
-        for found in _judge(mixture, targets).signs()
+        [round(signs.share**0.5, 3) for signs in found] for found in judge.signs()
     ]
-    assert shares == [[0.3, 0.2], [0.9, 0.3], [0.3, 0.4], [0.2], []]
+    assert shares == [[0.3, 0.2, 0.9, 0.1, 0.1], [0.4, 0.2], []]
+    # The best one tells, and the more there are, the more it has to say.
+    tells = [judge.rule.score([max(found)]) for found in judge.signs()[:2]]
+    scores = [verdict.presence for verdict in judge.verdicts()]
+    for score, alone, count in zip(scores, tells, (5, 2)):
+        odds = alone / (1 - alone) / count**0.5
+        assert score == pytest.approx(odds / (1 + odds))
+    assert scores[2] == 0
 
 
 def test_channels_that_cancel_out_and_silence():

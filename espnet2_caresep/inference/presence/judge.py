@@ -21,9 +21,6 @@ from espnet2_caresep.inference.presence.share_rule import PresenceMeter, ShareRu
 from espnet2_caresep.inference.presence.stretches import Stretches
 from espnet2_caresep.inference.results import Query
 
-TELLING = 2  # stretches that decide whether a sound is there at all
-POWER = 0.75  # of the mixture's energy, by which the target's is divided
-
 
 class Verdict(NamedTuple):
     """Whether a wanted sound is there.
@@ -63,11 +60,7 @@ class ShareJudge:
 class ListeningJudge:
     """Judges by the tags of what was separated, too.
 
-    Every stretch is heard. Whether a sound is there at all is said by the two in which
-    its target shows best: those of which it took the largest share, where a stretch 40
-    dB below another needs ten times its share. (The more stretches count, the more
-    often one of them resembles the query by chance. In ten seconds with eight sounds,
-    the loudest targets told less, and one stretch told less than two.)
+    Every stretch is heard, and counts.
 
     Args:
         rule: The model's.
@@ -88,8 +81,7 @@ class ListeningJudge:
     ):
         self.rule, self._queries, self._pooled, self._hear = rule, queries, pooled, hear
         self._stretches = Stretches(length, len(queries))
-        # Of each stretch, (queries, 5): signs, and a rank, largest where a target shows
-        # best; NaN where it is silent
+        # Of each stretch, (queries, 4) signs; NaN where the target is silent
         self._heard: list[np.ndarray] = []
 
     def update(self, mixture: np.ndarray, targets: np.ndarray) -> None:
@@ -102,8 +94,8 @@ class ListeningJudge:
         return [self._judge(column) for column in self._columns()]
 
     def signs(self) -> list[list[Signs]]:
-        """What speaks for each query in its telling stretches, if it has any."""
-        return [_telling(column) for column in self._columns()]
+        """What speaks for each query in the stretches in which its target is."""
+        return [_told(column) for column in self._columns()]
 
     def _columns(self) -> list[list[list[float]]]:
         """Of each query: what was heard in each stretch."""
@@ -113,9 +105,9 @@ class ListeningJudge:
 
     def _judge(self, column: list[list[float]]) -> Verdict:
         rule = self.rule
-        score = rule.score(_telling(column))
+        score = rule.score(_told(column))
         level = rule.level(score)
-        alone = [rule.score(_telling([heard])) for heard in column]
+        alone = [rule.score(_told([heard])) for heard in column]
         best = max(alone, default=0.0)
         gains = tuple(min(level, rule.level_beside(one, best)) for one in alone)
         return Verdict(score, Fade(level, self._stretches.length, gains))
@@ -123,7 +115,7 @@ class ListeningJudge:
     def _listen(self, rows: np.ndarray) -> np.ndarray:
         mixture, *targets = rows
         energy, energies = _energy(mixture), [*map(_energy, targets)]
-        found = np.full((len(targets), len(Signs._fields) + 1), np.nan)
+        found = np.full((len(targets), len(Signs._fields)), np.nan)
         loud = [i for i, x in enumerate(energies) if x > mixture.size * SILENCE_POWER]
         if not loud:
             return found
@@ -137,16 +129,13 @@ class ListeningJudge:
                 likeness(query.tags, target.tags),
                 log_expectation(query.tags, of_mixture.tags),
                 spectral_likeness(*spectra),
-                energies[i] / whole**POWER,
             )
         return found
 
 
-def _telling(column: list[list[float]]) -> list[Signs]:
-    """Signs of the stretches in which a target shows best, best first."""
-    heard = [(rank, Signs(*signs)) for *signs, rank in column if not math.isnan(rank)]
-    heard.sort(key=lambda one: -one[0])
-    return [signs for _, signs in heard[:TELLING]]
+def _told(column: list[list[float]]) -> list[Signs]:
+    """Signs of the stretches in which a target is not silent."""
+    return [Signs(*signs) for signs in column if not math.isnan(signs[0])]
 
 
 def _energy(samples: np.ndarray) -> float:

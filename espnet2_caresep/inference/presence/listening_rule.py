@@ -10,8 +10,8 @@ recording (judge.py) are weighed:
     presence = 1 / (1 + exp(-z))
 
 The stretch with the largest z counts. Of n stretches log(n) / 2 is taken off it, because
-what resembles the query by chance has n occasions to. (Of two stretches nothing called
-absent sounds present too often, log(n) present ones absent.)
+what resembles the query by chance has n occasions to. (In recordings of thirteen and 25
+seconds nothing called absent sounds present too often, log(n) present ones absent.)
 
 The numbers are fitted on validation data (``espnet2_caresep.bin.calibrate_presence``)
 and stand in the model's configuration as ``presence:``.
