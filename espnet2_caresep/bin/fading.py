@@ -109,37 +109,59 @@ def run(args: argparse.Namespace) -> None:
 
 def recordings(pairs: Sequence[MixturePair], every: int) -> Iterator[Recording]:
     """Yields recordings that begin at each n-th of the mixtures."""
-    from espnet2_caresep.inference.audio.recording import read_audio
-
-    def read(path: str) -> np.ndarray:
-        return read_audio(path).samples[0]
-
     for start in range(0, len(pairs) - LENGTH + 1, every):
         row = pairs[start : start + LENGTH]
-        for i in (0, 1):
-            wanted = row[0].sources[i]
-            others = [pair.sources[1 - i] for pair in row]
-            if not any(wanted.labels & source.labels for source in others):
-                rest = [read(source.audio) for source in others]
-                rest = np.concatenate([np.resize(x, len(rest[0])) for x in rest])
-                target = np.resize(read(wanted.audio), len(rest))
-                yield Recording(KINDS[0], wanted, target + rest, target, slice(None))
-        parts = [read(pair.mixture) for pair in row]
-        mixture, middle = np.concatenate(parts), LENGTH // 2
-        first = sum(map(len, parts[:middle]))
-        for wanted in row[middle].sources:
-            around = row[:middle] + row[middle + 1 :]
-            if not any(wanted.labels & pair.labels for pair in around):
-                part, target = slice(first, first + len(parts[middle])), 0 * mixture
-                target[part] = read(wanted.audio)
-                yield Recording(KINDS[1], wanted, mixture, target, part)
-        heard = frozenset().union(*(pair.labels for pair in row))
-        for pair in pairs[start + LENGTH :] + pairs[:start]:
-            strangers = [one for one in pair.sources if not one.labels & heard]
-            if strangers:
-                silence = 0 * mixture
-                yield Recording(KINDS[2], strangers[0], mixture, silence, slice(0, 0))
-                break
+        yield from _throughout(row)
+        parts = [_read(pair.mixture) for pair in row]
+        yield from _in_passing(row, parts)
+        yield from _absent(row, parts, [*pairs[start + LENGTH :], *pairs[:start]])
+
+
+def _throughout(row: Sequence[MixturePair]) -> Iterator[Recording]:
+    """Each source of the first mixture, repeated, over the other sources of all."""
+    for i, wanted in enumerate(row[0].sources):
+        others = [pair.sources[1 - i] for pair in row]
+        if not any(wanted.labels & source.labels for source in others):
+            parts = [_read(source.audio) for source in others]
+            rest = np.concatenate([np.resize(part, len(parts[0])) for part in parts])
+            target = np.resize(_read(wanted.audio), len(rest))
+            yield Recording(KINDS[0], wanted, target + rest, target, slice(None))
+
+
+def _in_passing(
+    row: Sequence[MixturePair], parts: Sequence[np.ndarray]
+) -> Iterator[Recording]:
+    """Each source of the mixture in the middle."""
+    middle, mixture = LENGTH // 2, np.concatenate(parts)
+    around = [*row[:middle], *row[middle + 1 :]]
+    first = sum(map(len, parts[:middle]))
+    part = slice(first, first + len(parts[middle]))
+    for wanted in row[middle].sources:
+        if not any(wanted.labels & pair.labels for pair in around):
+            target = np.zeros_like(mixture)
+            target[part] = _read(wanted.audio)
+            yield Recording(KINDS[1], wanted, mixture, target, part)
+
+
+def _absent(
+    row: Sequence[MixturePair],
+    parts: Sequence[np.ndarray],
+    others: Sequence[MixturePair],
+) -> Iterator[Recording]:
+    """The first source elsewhere of which the row has no class, if there is one."""
+    heard = frozenset().union(*(pair.labels for pair in row))
+    mixture = np.concatenate(parts)
+    for source in (source for pair in others for source in pair.sources):
+        if not source.labels & heard:
+            silence = np.zeros_like(mixture)
+            yield Recording(KINDS[2], source, mixture, silence, slice(0, 0))
+            return
+
+
+def _read(path: str) -> np.ndarray:
+    from espnet2_caresep.inference.audio.recording import read_audio
+
+    return read_audio(path).samples[0]
 
 
 def measure(separator, recording: Recording, query: str) -> list[float]:

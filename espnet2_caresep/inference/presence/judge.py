@@ -58,9 +58,7 @@ class ShareJudge:
 
 
 class ListeningJudge:
-    """Judges by the tags of what was separated, too.
-
-    Every stretch is heard, and counts.
+    """Judges by what the model hears in each stretch of target and mixture.
 
     Args:
         rule: The model's.
