@@ -67,7 +67,7 @@ def test_scores_are_bounded_and_rise(share, more, midpoint, width):
 def test_stems_fade_from_judged_absent_to_surely_absent():
     rule = ShareRule(threshold=0.5, absent=0.1)
     assert [rule.level(score) for score in (1.0, 0.5)] == [1, 1]
-    assert rule.level(0.3) ** 2 == pytest.approx(0.5)  # half of the way, half the power
+    assert rule.level(0.3) == pytest.approx(0.25)  # half of the way, -12 dB
     assert [rule.level(score) for score in (0.1, 0.05, 0.0)] == [0.01] * 3
     # Nothing between, and no calibration
     assert ShareRule(threshold=0.5, absent=0.5).level(0.49) == 0.01

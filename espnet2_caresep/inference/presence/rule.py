@@ -31,16 +31,16 @@ class Rule:
     def level(self, presence: float) -> float:
         """Gain of the stem of a sound of this score, :data:`FAINTEST`..1.
 
-        1 from the threshold on; below, the stem's power falls with the score, and there
-        is next to nothing of it where the sound is surely absent. A rule that calls
-        nothing surely absent is not calibrated, and fades nothing.
+        1 from the threshold on; below, the gain falls with the square of what the score
+        still has above that of surely absent sounds, of which next to nothing is left.
+        A rule that calls nothing surely absent is not calibrated, and fades nothing.
         """
         if self.is_present(presence) or not self.absent:
             return 1.0
         if self.is_surely_absent(presence):
             return FAINTEST
-        power = (presence - self.absent) / (self.threshold - self.absent)
-        return max(FAINTEST, math.sqrt(power))
+        left = (presence - self.absent) / (self.threshold - self.absent)
+        return max(FAINTEST, left**2)
 
     def level_beside(self, presence: float, best: float) -> float:
         """Gain of a stretch of a recording of which another stretch scores best.
