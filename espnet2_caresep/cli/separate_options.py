@@ -19,6 +19,9 @@ examples:
   caresep separate recordings/ --query @dog -o out --format flac --jobs 2
   caresep separate street.wav --query street.wav --query-start 3.2 --query-end 4
 
+A presence that is "(in doubt)" is judged present, but many an absent sound scores like
+that.
+
 exit codes: 0 done, 2 an input, an option or the disk was wrong (all other files are
 done), 3 a sound was judged absent (with --require-presence), 130 interrupted
 """
@@ -85,8 +88,8 @@ def _add_wanted(group) -> None:
     group.add_argument(
         "--keep-absent",
         action="store_true",
-        help="leave stems as they are where their sound is judged absent, instead of "
-        "fading them, by 40 dB where it is surely absent",
+        help="leave stems as they are where their sound is judged absent, in all of a "
+        "recording or in a part of it, instead of fading them, by up to 40 dB",
     )
 
 
