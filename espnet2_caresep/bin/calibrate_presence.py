@@ -145,15 +145,13 @@ def fit(found: dict[str, list[list[Signs]]]) -> dict[str, float] | None:
     None if no sign speaks for presence.
     """
     from sklearn.linear_model import LogisticRegression
+    from sklearn.utils.class_weight import compute_sample_weight
 
     # A silent target is judged absent by any rule
     rows = [(_loudest(signs), kind) for kind in KINDS for signs in found[kind] if signs]
     x = np.array([signs for signs, _ in rows])
     kinds = np.array([kind for _, kind in rows])
-    y = kinds != "absent"
-    weight = (
-        len(rows) / len(KINDS) / np.array([(kinds == kind).sum() for kind in kinds])
-    )
+    y, weight = kinds != "absent", compute_sample_weight("balanced", kinds)
     scale = x.std(0)
     # The usual unit penalty: few mixtures may be told apart without a mistake
     model = LogisticRegression()

@@ -109,9 +109,9 @@ class ListeningRule(Rule):
 
 def likeness(query: np.ndarray, target: np.ndarray) -> float:
     """Correlation of two sounds' class logits (classes,), -1..1; 0 for equal logits."""
-    query, target = (x - x.mean(dtype=np.float64) for x in (query, target))
-    size = np.linalg.norm(query) * np.linalg.norm(target)
-    return float(query @ target / size) if size else 0.0
+    return _cosine(
+        query - query.mean(dtype=np.float64), target - target.mean(dtype=np.float64)
+    )
 
 
 def log_expectation(query: np.ndarray, mixture: np.ndarray) -> float:
@@ -144,8 +144,14 @@ def spectral_likeness(query: np.ndarray, target: np.ndarray) -> float:
         query: (bins,) log power.
         target: (bins,) log power.
     """
-    query, target = (
-        np.exp(np.minimum(x.astype(np.float64), HIGHEST)) for x in (query, target)
-    )
-    size = np.linalg.norm(query) * np.linalg.norm(target)
-    return float(query @ target / size) if size else 0.0
+    return _cosine(_power(query), _power(target))
+
+
+def _power(log_power: np.ndarray) -> np.ndarray:
+    return np.exp(np.minimum(log_power.astype(np.float64), HIGHEST))
+
+
+def _cosine(one: np.ndarray, other: np.ndarray) -> float:
+    """Of two vectors; 0 where one is zero."""
+    size = np.linalg.norm(one) * np.linalg.norm(other)
+    return float(one @ other / size) if size else 0.0
