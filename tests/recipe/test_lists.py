@@ -22,11 +22,14 @@ sys.path.insert(0, str(DEBSOUNDS / "local"))
 from corpus_table import read_clips
 
 CLIPS = {clip.uid: clip for clip in read_clips()}
+ELSEWHERE = read_clips(DEBSOUNDS / "local/debsounds_elsewhere.tsv")
+EVERY_CLIP = CLIPS | {clip.uid: clip for clip in ELSEWHERE}
 LISTS = [
     ("test_mixtures.tsv", "test", 205),
     ("valid_mixtures.tsv", "valid", 64),
     ("mini/test_mixtures.tsv", "test", 8),
     ("mini/valid_mixtures.tsv", "valid", 6),
+    ("elsewhere_mixtures.tsv", "elsewhere", 128),
 ]
 
 
@@ -72,7 +75,7 @@ def test_pairs_share_no_label_and_stay_in_their_split(name, split, number):
     pairs = read_pairs(DEBSOUNDS / "local" / name)
     assert len({pair.pair for pair in pairs}) == len(pairs) == number
     for pair in pairs:
-        clips = [CLIPS[uid] for uid in pair.uids()]
+        clips = [EVERY_CLIP[uid] for uid in pair.uids()]
         assert {clip.split for clip in clips} == {split}
         assert clips[0].label != clips[1].label
         assert "insect_frog" not in {clip.label for clip in clips}
@@ -86,7 +89,7 @@ def test_pairs_share_no_label_and_stay_in_their_split(name, split, number):
 def test_the_other_query_is_the_nearest_that_the_split_has(name, split, number):
     labels = {"drum", "cymbal_bell", "plucked", "synth_fx", "typing"}
     packages = {"sonic-pi-samples", "bucklespring-data"}
-    pool = [clip for clip in CLIPS.values() if clip.split == split]
+    pool = [clip for clip in EVERY_CLIP.values() if clip.split == split]
     if name.startswith("mini"):
         pool = [c for c in pool if c.label in labels and c.package in packages]
     for pair in read_pairs(DEBSOUNDS / "local" / name):
@@ -94,7 +97,7 @@ def test_the_other_query_is_the_nearest_that_the_split_has(name, split, number):
             (pair.source1, pair.other1),
             (pair.source2, pair.other2),
         ):
-            clip, other = CLIPS[uid], CLIPS[other_uid]
+            clip, other = EVERY_CLIP[uid], EVERY_CLIP[other_uid]
             assert other_uid != uid and other.label == clip.label
             fine = [c for c in pool if c.fine == clip.fine and c.uid != uid]
             strangers = [c for c in fine if c.group != clip.group]
@@ -115,7 +118,7 @@ def test_each_test_clip_is_each_source_once():
 
 def catalogue(split):
     """The clips of a split as the lists were drawn from them."""
-    clips = [clip for clip in CLIPS.values() if clip.split == split]
+    clips = [clip for clip in EVERY_CLIP.values() if clip.split == split]
     clips = [clip for clip in clips if clip.label != "insect_frog"]
     return Catalogue(
         {clip.uid: [clip.label] for clip in clips},
@@ -124,7 +127,7 @@ def catalogue(split):
     )
 
 
-@pytest.mark.parametrize("split", ["test", "valid"])
+@pytest.mark.parametrize("split", ["test", "valid", "elsewhere"])
 def test_the_lists_come_from_their_program(split):
     clips = catalogue(split)
     draw = random.Random(f"0 {split}")

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Stage 1 of debsounds: Debian packages -> data/{train,valid,test}. The table
 # debsounds.tsv says everything about the clips, debsounds_more.tsv about the further
-# training clips of --more true, which leaves out those that debsounds_copies.txt names.
+# training clips of --more true, which leaves out those that debsounds_copies.txt names, and
+# debsounds_elsewhere.tsv about the further test clips of --elsewhere true -> data/elsewhere.
 # Run in the folder of the recipe.
 
 set -euo pipefail
@@ -14,6 +15,7 @@ packages=''
 labels=''
 more=false
 more_packages=''
+elsewhere=false
 
 usage() {
     cat <<EOF2
@@ -26,6 +28,7 @@ Usage: $0 [--option value]...
   --labels []  only clips of these labels, separated by commas
   --more [${more}]  true: also the training clips of further packages
   --more_packages []  only these of the further packages, separated by commas
+  --elsewhere [${elsewhere}]  true: also a test set of packages that no training uses
 EOF2
 }
 
@@ -36,7 +39,7 @@ while [ $# -gt 0 ]; do
             exit 0
             ;;
         --output_dir | --downloads | --nj | --min_share | --packages | --labels \
-            | --more | --more_packages)
+            | --more | --more_packages | --elsewhere)
             [ $# -ge 2 ] || { echo "$0: error: $1 needs a value" >&2; exit 2; }
             printf -v "${1#--}" '%s' "$2"
             shift 2
@@ -48,8 +51,10 @@ while [ $# -gt 0 ]; do
     esac
 done
 
-[[ ${more} == true || ${more} == false ]] \
-    || { echo "$0: error: --more must be true or false" >&2; exit 2; }
+for name in more elsewhere; do
+    [[ ${!name} == true || ${!name} == false ]] \
+        || { echo "$0: error: --${name} must be true or false" >&2; exit 2; }
+done
 
 . ./path.sh
 
@@ -67,6 +72,19 @@ prepare() { # prepare TABLE DERIVED_DIR PACKAGES: the names, or all -> wanted
         --output_dir "$2" --nj "${nj}" "${wanted[@]}"
 }
 
+write_data() { # write_data DERIVED_DIR OPTIONS...: data directories of the wanted packages
+    local derived=$1
+    shift
+    python3 local/write_data_dirs.py --unpacked_dir "${downloads}/unpacked" \
+        --derived_dir "${derived}" --output_dir "${output_dir}" \
+        --min_share "${min_share}" "$@" -- "${wanted[@]}"
+}
+
+if "${elsewhere}"; then
+    prepare local/debsounds_elsewhere.tsv "${downloads}/derived_elsewhere" ''
+    write_data "${downloads}/derived_elsewhere" \
+        --table local/debsounds_elsewhere.tsv --splits elsewhere
+fi
 options=()
 if "${more}"; then
     prepare local/debsounds_more.tsv "${downloads}/derived_more" "${more_packages}"
@@ -76,6 +94,4 @@ if "${more}"; then
              --leave_out local/debsounds_copies.txt)
 fi
 prepare local/debsounds.tsv "${downloads}/derived" "${packages}"
-python3 local/write_data_dirs.py --unpacked_dir "${downloads}/unpacked" \
-    --derived_dir "${downloads}/derived" --output_dir "${output_dir}" \
-    --min_share "${min_share}" --labels "${labels}" "${options[@]}" "${wanted[@]}"
+write_data "${downloads}/derived" --labels "${labels}" "${options[@]}"

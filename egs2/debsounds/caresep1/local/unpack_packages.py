@@ -1,4 +1,4 @@
-"""Unpacks the downloaded Debian packages and the three containers among them."""
+"""Unpacks the downloaded Debian packages and the containers among them."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ def unpack(deb: Path, output_dir: Path) -> None:
 
 
 def open_pk3(root: Path) -> None:
-    """ufoai: the sounds lie in a zip file -> pk3/."""
-    for archive in root.rglob("*.pk3"):
+    """ufoai, openarena, warzone2100: the sounds lie in zip files -> pk3/."""
+    for archive in [*root.rglob("*.pk3"), *root.rglob("*.wz")]:
         with zipfile.ZipFile(archive) as file:
-            names = [name for name in file.namelist() if name.endswith(".ogg")]
+            names = [n for n in file.namelist() if n.endswith((".ogg", ".wav"))]
             file.extractall(root / "pk3", names)
 
 
@@ -89,6 +89,8 @@ def open_g722(root: Path) -> None:
 
 CONTAINERS = {
     "ufoai-sound": open_pk3,
+    "openarena-data": open_pk3,
+    "warzone2100-data": open_pk3,
     "openttd-opensfx": open_cat,
     "asterisk-core-sounds-*-g722": open_g722,
 }

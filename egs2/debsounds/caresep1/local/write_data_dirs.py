@@ -1,4 +1,4 @@
-"""Writes data/{train,valid,test} from the table and what was unpacked."""
+"""Writes data/{train,valid,test}, or other splits, from a table and what was unpacked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from corpus_table import TABLE, Clip, Sources, read_clips
 from espnet2_caresep.data.command import bad_input_exits
 from espnet2_caresep.data.files import write_table
 
-SPLITS = ("train", "valid", "test")
 
 
 def locate(clip: Clip, sources: Sources, derived_dir: Path) -> Path | None:
@@ -127,7 +126,7 @@ def find_clips(
 
 
 def main() -> None:
-    """Writes the three data directories, or says what is missing."""
+    """Writes a data directory for each split, or says what is missing."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--unpacked_dir", type=Path, required=True)
     parser.add_argument("--derived_dir", type=Path, required=True)
@@ -142,6 +141,9 @@ def main() -> None:
         "--labels", default="", help="only these labels, separated by commas (all)"
     )
     parser.add_argument("--table", type=Path, default=TABLE)
+    parser.add_argument(
+        "--splits", nargs="+", default=["train", "valid", "test"], help="of the table"
+    )
     parser.add_argument(
         "--more_table", type=Path, help="table of further training clips"
     )
@@ -160,7 +162,7 @@ def main() -> None:
     if args.leave_out is not None:
         clips = leave_out(clips, args.leave_out)
     found = find_clips(clips, args.unpacked_dir, args.derived_dir)
-    for split in SPLITS:
+    for split in args.splits:
         total = sum(clip.split == split for clip in clips)
         there = {clip: path for clip, path in found.items() if clip.split == split}
         if len(there) < args.min_share * total or not there:
@@ -175,7 +177,7 @@ def main() -> None:
             read_clips(args.more_table, args.more_packages.split()), clips, args.labels
         )
         found |= find_clips(more, args.unpacked_dir, args.more_derived_dir)
-    for split in SPLITS:
+    for split in args.splits:
         there = {clip: path for clip, path in found.items() if clip.split == split}
         write_split(args.output_dir / split, there)
         minutes = sum(clip.seconds for clip in there) / 60
