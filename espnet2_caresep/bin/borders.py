@@ -23,6 +23,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from espnet2_caresep.bin.measuring import open_model, parser_with_model
 from espnet2_caresep.data.command import run_command
 
 NEAR = 0.002  # seconds around a border
@@ -30,17 +31,12 @@ NEAR = 0.002  # seconds around a border
 
 def get_parser() -> argparse.ArgumentParser:
     """The options."""
-    parser = argparse.ArgumentParser(
-        description="Measure what cutting a recording into segments does",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = parser_with_model("Measure what cutting a recording into segments does")
     parser.add_argument("mixture", metavar="MIX", help="longer than three segments")
-    parser.add_argument("--model", required=True, help="zip or experiment folder")
     parser.add_argument("--query", required=True, help="example of a sound in it")
     parser.add_argument(
         "--overlap", type=float, nargs="+", default=[0.25, 0.5, 0.75, 0.9]
     )
-    parser.add_argument("--num_threads", type=int, default=1, help="CPU threads")
     return parser
 
 
@@ -55,15 +51,9 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         ValueError: If an input or the model cannot be used.
     """
-    if args.num_threads < 1:
-        raise ValueError("--num_threads must be at least 1")
-    import torch
-
-    from espnet2_caresep.inference import CaRESeparator
     from espnet2_caresep.inference.audio.recording import read_audio
 
-    torch.set_num_threads(args.num_threads)
-    separator = CaRESeparator.from_pretrained(args.model, "cpu")
+    separator = open_model(args)
     mixture = read_audio(args.mixture).mono().at(separator.sample_rate)
     segment = separator.network.segment_samples
     if mixture.frames <= 3 * segment:

@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from espnet2_caresep.bin.measuring import open_model, parser_with_model
 from espnet2_caresep.data.command import run_command
 from espnet2_caresep.data.files import write_whole
 from espnet2_caresep.data.mixture_pairs import read_mixture_pairs
@@ -40,11 +41,7 @@ MISTAKEN = 0.05  # share of absent sounds that may be surely present
 
 def get_parser() -> argparse.ArgumentParser:
     """The options."""
-    parser = argparse.ArgumentParser(
-        description="Calibrate a model's presence score",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--model", required=True, help="experiment folder or zip")
+    parser = parser_with_model("Calibrate a model's presence score")
     parser.add_argument("--valid_dir", required=True, help="fixed mixtures to fit on")
     parser.add_argument("--test_dir", required=True, help="fixed mixtures to report on")
     parser.add_argument("--output", required=True, help="presence.json to write")
@@ -52,7 +49,6 @@ def get_parser() -> argparse.ArgumentParser:
         "--config", help="config.yaml of the model, which gets the rule as `presence`"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the absent queries")
-    parser.add_argument("--num_threads", type=int, default=1, help="CPU threads")
     return parser
 
 
@@ -67,12 +63,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         ValueError: If a folder holds no mixtures.
     """
-    import torch
-
-    from espnet2_caresep.inference.separator import CaRESeparator
-
-    torch.set_num_threads(args.num_threads)
-    separator = CaRESeparator.from_pretrained(args.model, "cpu")
+    separator = open_model(args)
     # Whatever rule it has: all signs are wanted
     separator.presence_rule = ListeningRule()
     valid = find_signs(separator, Path(args.valid_dir), args.seed)

@@ -22,6 +22,11 @@ from pathlib import Path
 
 import numpy as np
 
+from espnet2_caresep.bin.measuring import (
+    open_model,
+    parser_with_model,
+    require_positive,
+)
 from espnet2_caresep.data.command import run_command
 from espnet2_caresep.data.files import read_table, write_whole
 from espnet2_caresep.inference.package import QUERIES_NAME
@@ -33,11 +38,7 @@ logger = logging.getLogger("class_queries")
 
 def get_parser() -> argparse.ArgumentParser:
     """The options."""
-    parser = argparse.ArgumentParser(
-        description="Embed the training clips of each class",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--model", required=True, help="experiment folder or zip")
+    parser = parser_with_model("Embed the training clips of each class")
     parser.add_argument(
         "--data_dir", required=True, help="folder with wav.scp and labels"
     )
@@ -48,7 +49,6 @@ def get_parser() -> argparse.ArgumentParser:
         "--max_clips", type=int, default=200, help="of a class, drawn at random"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
-    parser.add_argument("--num_threads", type=int, default=1, help="CPU threads")
     return parser
 
 
@@ -64,21 +64,16 @@ def run(args: argparse.Namespace) -> None:
         ValueError: If the model or the data cannot be used, or a class has no clip.
     """
     logging.basicConfig(level="INFO", format="%(message)s", stream=sys.stderr)
-    if args.max_clips < 1 or args.num_threads < 1:
-        raise ValueError("--max_clips and --num_threads must be at least 1")
+    require_positive(args, "max_clips")
     if args.output is None and not Path(args.model).is_dir():
         raise ValueError("--output is needed where --model is not a folder")
     output = Path(args.output or Path(args.model) / QUERIES_NAME)
     audio = read_table(Path(args.data_dir) / "wav.scp")
     labels = read_table(Path(args.data_dir) / "labels")
 
-    import torch
     from safetensors.numpy import save
 
-    from espnet2_caresep.inference import CaRESeparator
-
-    torch.set_num_threads(args.num_threads)
-    separator = CaRESeparator.from_pretrained(args.model, "cpu")
+    separator = open_model(args)
     if separator.labels is None:
         raise ValueError(f"{args.model}: names no classes")
     chosen = draw(labels, separator.labels, args.max_clips, args.seed)

@@ -24,6 +24,11 @@ from pathlib import Path
 
 import numpy as np
 
+from espnet2_caresep.bin.measuring import (
+    open_model,
+    parser_with_model,
+    require_positive,
+)
 from espnet2_caresep.data.command import run_command
 from espnet2_caresep.data.mixture_pairs import MixturePair, Source, read_mixture_pairs
 
@@ -53,11 +58,7 @@ class Recording:
 
 def get_parser() -> argparse.ArgumentParser:
     """The options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--model", required=True, help="zip or experiment folder")
+    parser = parser_with_model(__doc__.splitlines()[0])
     parser.add_argument(
         "--data_dir", type=Path, required=True, help="mixtures of pairs (stage 3)"
     )
@@ -65,7 +66,6 @@ def get_parser() -> argparse.ArgumentParser:
         "--every", type=int, default=3, help="begin at each n-th mixture"
     )
     parser.add_argument("--overlap", type=float, default=0.75, help="of segments")
-    parser.add_argument("--num_threads", type=int, default=1, help="CPU threads")
     return parser
 
 
@@ -80,17 +80,11 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         ValueError: If the data, the model or a value cannot be used.
     """
-    if min(args.every, args.num_threads) < 1:
-        raise ValueError("--every and --num_threads must be at least 1")
-    import torch
-
-    from espnet2_caresep.inference import CaRESeparator
-
-    torch.set_num_threads(args.num_threads)
+    require_positive(args, "every")
     pairs = list(read_mixture_pairs(args.data_dir).values())
     if len(pairs) < LENGTH:
         raise ValueError(f"{args.data_dir}: {LENGTH} mixtures are needed")
-    separator = CaRESeparator.from_pretrained(args.model, "cpu", overlap=args.overlap)
+    separator = open_model(args, overlap=args.overlap)
     rows: dict[tuple[str, str], list[list[float]]] = {}
     for recording in recordings(pairs, args.every):
         for query in QUERIES:

@@ -24,6 +24,11 @@ from pathlib import Path
 import numpy as np
 
 from espnet2_caresep.bin.borders import shifted
+from espnet2_caresep.bin.measuring import (
+    open_model,
+    parser_with_model,
+    require_positive,
+)
 from espnet2_caresep.data.command import run_command
 from espnet2_caresep.data.files import read_table
 from espnet2_caresep.data.mixing import balance_energy, mix_pair, read_segment
@@ -43,11 +48,7 @@ class Item:
 
 def get_parser() -> argparse.ArgumentParser:
     """The options."""
-    parser = argparse.ArgumentParser(
-        description="Measure what the overlap of segments is worth",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--model", required=True, help="zip or experiment folder")
+    parser = parser_with_model("Measure what the overlap of segments is worth")
     parser.add_argument(
         "--data_dir", type=Path, required=True, help="formatted clips (stage 3)"
     )
@@ -57,7 +58,6 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--overlap", type=float, nargs="+", default=[0.25, 0.5, 0.75, 0.9]
     )
-    parser.add_argument("--num_threads", type=int, default=1, help="CPU threads")
     return parser
 
 
@@ -72,14 +72,8 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         ValueError: If the data, the model or a value cannot be used.
     """
-    if min(args.num_threads, args.count) < 1:
-        raise ValueError("--num_threads and --count must be at least 1")
-    import torch
-
-    from espnet2_caresep.inference import CaRESeparator
-
-    torch.set_num_threads(args.num_threads)
-    separator = CaRESeparator.from_pretrained(args.model, "cpu")
+    require_positive(args, "count")
+    separator = open_model(args)
     rate = separator.sample_rate
     if args.seconds * rate <= 3 * separator.network.segment_samples:
         raise ValueError(

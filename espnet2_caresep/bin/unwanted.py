@@ -17,6 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
+from espnet2_caresep.bin.measuring import (
+    open_model,
+    parser_with_model,
+    require_positive,
+)
 from espnet2_caresep.data.command import run_command
 from espnet2_caresep.data.mixing import balance_energy
 from espnet2_caresep.data.mixture_pairs import read_mixture_pairs
@@ -27,16 +32,11 @@ AWAY = 7  # pairs from one to that of its third source
 
 def get_parser() -> argparse.ArgumentParser:
     """The options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--model", required=True, help="zip or experiment folder")
+    parser = parser_with_model(__doc__.splitlines()[0])
     parser.add_argument(
         "--data_dir", type=Path, required=True, help="mixtures of pairs (stage 3)"
     )
     parser.add_argument("--every", type=int, default=1, help="use every n-th pair")
-    parser.add_argument("--num_threads", type=int, default=1, help="CPU threads")
     return parser
 
 
@@ -51,14 +51,8 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         ValueError: If the data, the model or a value cannot be used.
     """
-    if min(args.every, args.num_threads) < 1:
-        raise ValueError("--every and --num_threads must be at least 1")
-    import torch
-
-    from espnet2_caresep.inference import CaRESeparator
-
-    torch.set_num_threads(args.num_threads)
-    separator = CaRESeparator.from_pretrained(args.model, "cpu")
+    require_positive(args, "every")
+    separator = open_model(args)
     print("sources  query  items  alone, dB  against, dB  gain, dB")
     for sources in (2, 3):
         for query in QUERIES:
