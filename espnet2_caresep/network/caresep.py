@@ -7,6 +7,7 @@ from .band_split import BandMerge
 from .base import Anchor, QuerySeparator, mean_over_valid
 from .htsat import HTSAT, check_counts
 from .level import Levelled
+from .looks import STEP, doubt, found_spectrum
 from .query import QuerySpectrum
 from .refinement import MaskRefinement
 from .swin_unet import Decoder
@@ -40,6 +41,8 @@ class CaRESep(HTSAT, QuerySeparator):
         query_hidden: Hidden units with which spectra are compared.
         refine_channels: Channels of a network that corrects the mask frame by frame;
             0 is off. Needs ``query_spectrum``.
+        looks: Looks at a mixture; those after the first compare it with what was found
+            (:mod:`~.looks`). More than one needs ``query_spectrum``.
         clip_statistics: Statistics of a clip's bands over time add to its embedding
             and its tags.
         head_dropout: Dropout of the tagging head's input channels.
@@ -73,6 +76,7 @@ class CaRESep(HTSAT, QuerySeparator):
         query_levels: bool = False,
         query_hidden: int = 256,
         refine_channels: int = 0,
+        looks: int = 1,
         clip_statistics: bool = False,
         head_dropout: float = 0.0,
         tag_heads: int = 0,
@@ -122,8 +126,11 @@ class CaRESep(HTSAT, QuerySeparator):
         )
         if query_spectrum:
             self.query_dim += bins
-        if refine_channels and not query_spectrum:
-            raise ValueError("refine_channels needs query_spectrum: true")
+        if (refine_channels or looks > 1) and not query_spectrum:
+            raise ValueError("refine_channels and looks need query_spectrum: true")
+        if looks < 1:
+            raise ValueError(f"looks: {looks}: there must be at least one")
+        self.looks = looks
         self.refinement = (
             MaskRefinement(
                 bins, num_bands, sample_rate, self.pooled_dim, refine_channels
@@ -160,13 +167,33 @@ class CaRESep(HTSAT, QuerySeparator):
         """Sigmoid mask (B, segment_frames, F) float32 of all bins, 0 to 1."""
         mixture = self._level(spectrum, frames, around)
         x, skips, prior = self._encode_mixture(mixture, query)
-        pooled, query_log_power = self._parts(query)
-        bands = self.fold.unfold(self.decoder(x, skips, pooled))
-        logits = self.merge(bands).float()
+        pooled, wanted = self._parts(query)
+        logits = self.merge(self.fold.unfold(self.decoder(x, skips, pooled))).float()
+        mask = self._look(logits, prior, mixture, pooled, wanted)
+        step = None
+        for _ in range(self.looks - 1):
+            # What was found is data: only its use is learned
+            found = found_spectrum(mask.detach(), mixture)
+            if step is None:
+                step = STEP * doubt(wanted, found)[:, None, None]
+            prior, _ = self.spectrum(found, mixture)
+            again = self._look(logits, prior, mixture, pooled, found)
+            mask = mask + step * (again - mask)
+        return mask
+
+    def _look(
+        self,
+        logits: Tensor,
+        prior: Tensor | None,
+        mixture: Levelled,
+        pooled: Tensor,
+        wanted: Tensor,
+    ) -> Tensor:
+        """The mask, from the decoder's logits and the log spectrum (B, F) to look for."""
         if prior is not None:
             logits = logits + prior
         if self.refinement is not None:
-            logits = self.refinement(logits, mixture, pooled, query_log_power)
+            logits = self.refinement(logits, mixture, pooled, wanted)
         return logits.sigmoid()
 
     def feature_spectrum(
