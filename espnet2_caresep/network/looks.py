@@ -46,6 +46,6 @@ def doubt(query: Tensor, found: Tensor) -> Tensor:
     Returns:
         (B,), 0 to 1.
     """
-    cosine = torch.cosine_similarity(query.double().exp(), found.double().exp(), -1)
+    cosine = torch.cosine_similarity(query.float().exp(), found.float().exp(), -1)
     lowest, highest = LIKENESS
-    return ((highest - cosine) / (highest - lowest)).clamp(0, 1).float()
+    return ((highest - cosine) / (highest - lowest)).clamp(0, 1)
