@@ -72,7 +72,7 @@ def test_doubt_is_none_of_a_clip_of_its_own_and_full_of_a_stranger():
     low[:, :100], high[:, 100:] = -14, -14
     assert doubt(low, high) == 1
     shares = [doubt(own, (power + x * power.roll(99, 1)).log()) for x in range(5)]
-    assert all(a <= b for a, b in zip(shares, shares[1:]))
+    assert shares == sorted(shares)
     between = sum(LIKENESS) / 2
     query = torch.tensor([[1e6, 1.0]]).log()
     found = torch.tensor([[between, (1 - between**2) ** 0.5]]).log() + np.log(1e6)
@@ -105,7 +105,7 @@ def test_each_look_goes_half_way_to_what_it_finds(network):
     step = STEP * doubt(query[:, network.pooled_dim :], found)
     assert 0.2 < step <= STEP
     # The second look's prior and correction, with the decoder's logits of the first
-    x, skips, prior = network._encode_mixture(mixture, query)
+    x, skips, _ = network._encode_mixture(mixture, query)
     pooled = query[:, : network.pooled_dim]
     logits = network.merge(network.fold.unfold(network.decoder(x, skips, pooled)))
     second = network.refinement(

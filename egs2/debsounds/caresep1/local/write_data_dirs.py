@@ -14,7 +14,6 @@ from espnet2_caresep.data.command import bad_input_exits
 from espnet2_caresep.data.files import write_table
 
 
-
 def locate(clip: Clip, sources: Sources, derived_dir: Path) -> Path | None:
     """Returns the audio file of a clip, or None when it is not there."""
     if clip.kind == "file":
