@@ -1,13 +1,12 @@
 """--more true of debsounds: further training clips beside splits that stay as they are."""
 
-import csv
 import shutil
-import subprocess
 import sys
 
 import pytest
-from packages import add_samples, build, needs_dpkg
-from places import AUDIO, DEBSOUNDS, TEMPLATE
+from packages import needs_dpkg
+from places import AUDIO, DEBSOUNDS
+from tables import ROWS, SAMPLES, check_whole, recipe_of, row, stage_1, write_rows
 
 from espnet2_caresep.data.files import read_table
 
@@ -17,7 +16,6 @@ from corpus_table import TABLE, read_clips
 CLIPS = read_clips()
 MORE = read_clips(TABLE.with_name("debsounds_more.tsv"))
 COPIES = TABLE.with_name("debsounds_copies.txt").read_text().splitlines()
-SAMPLES = "usr/share/sonic-pi/samples"
 
 
 def test_the_further_table_shares_nothing_with_the_corpus():
@@ -32,13 +30,7 @@ def test_the_further_table_shares_nothing_with_the_corpus():
 
 
 def test_the_further_table_is_whole():
-    uids = [clip.uid for clip in MORE]
-    assert uids == sorted(set(uids), key=str.encode)
-    fine = {clip.fine: clip.label for clip in CLIPS}
-    for clip in MORE:
-        assert not set(" \t/") & set(clip.uid) and not set(" \t") & set(clip.group)
-        assert all(s.startswith(f"{clip.package}/") for s in clip.sources)
-        assert fine[clip.fine] == clip.label and 1 <= clip.seconds <= 10
+    check_whole(MORE, CLIPS, shortest=1)
 
 
 def test_only_training_clips_are_left_out():
@@ -48,32 +40,6 @@ def test_only_training_clips_are_left_out():
     assert set(uids) <= {clip.uid for clip in CLIPS if clip.split == "train"}
 
 
-def row(uid, split, package, name, label="drum", **others):
-    values = {
-        "uid": uid,
-        "kind": "file",
-        "class": label,
-        "label": label,
-        "split": split,
-        "group": f"group-{uid}",
-        "seconds": "1.00",
-        "start": "0.00",
-        "sources": f"{package}/{SAMPLES}/{name}.flac",
-        "recipe": "-",
-        "package": package,
-        "licence": "CC0",
-        "audioset": "Sound",
-    }
-    return {**values, **others}
-
-
-ROWS = [
-    row("a", "train", "one", "tabla_ghe5"),
-    row("b", "train", "one", "misc_crow", "bird"),
-    row("c", "valid", "one", "tabla_ghe5"),
-    row("d", "test", "one", "elec_chime", "bell"),
-    row("e", "valid", "two", "misc_crow", "bird"),
-]
 FURTHER = [
     row("m", "train", "three", "elec_chime", "bell"),
     row(
@@ -87,13 +53,6 @@ FURTHER = [
     row("o", "train", "four", "misc_crow", "bird"),
     row("p", "train", "absent", "misc_crow", "bird"),
 ]
-
-
-def write_rows(path, rows):
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), delimiter="\t")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 @pytest.fixture
@@ -171,27 +130,13 @@ def test_a_list_cannot_take_clips_from_validation(write_dirs, tmp_path):
 
 @needs_dpkg
 def test_stage_1_goes_on_without_a_further_package(shelf, tools, tmp_path):
-    recipe = tmp_path / "egs2/debsounds/caresep1"
-    shutil.copytree(DEBSOUNDS / "local", recipe / "local")
-    (recipe / "path.sh").symlink_to(TEMPLATE / "path.sh")
-    write_rows(recipe / "local/debsounds.tsv", ROWS)
-    write_rows(recipe / "local/debsounds_more.tsv", FURTHER)
+    tables = {"debsounds": ROWS, "debsounds_more": FURTHER}
+    packages = ("one", "two", "three", "four")
+    recipe = recipe_of(tables, shelf, packages, tmp_path / "egs2/debsounds/caresep1")
     (recipe / "local/debsounds_copies.txt").write_text("# why\na\n")
-    for package in ("one", "two", "three", "four"):
-        build(shelf, package, add_samples)
     tools("apt-get", "#!/bin/sh\nexit 100\n")
     tools("sleep", "#!/bin/sh\n")
-    (recipe / "downloads").mkdir()
-    shelf.rename(recipe / "downloads/deb")
-    done = subprocess.run(
-        ["local/data.sh", "--more", "true", "--nj", "1"],
-        cwd=recipe,
-        env={**tools.env, "CARESEP_PYTHON": sys.executable},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = stage_1(recipe, tools, "--more", "true")
     assert "Could not be downloaded: absent" in done.stderr
     assert "absent: 1 clips are missing (no such package)" in done.stdout
     wavs = read_table(recipe / "data/train/wav.scp")
