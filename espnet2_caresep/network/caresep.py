@@ -170,12 +170,13 @@ class CaRESep(HTSAT, QuerySeparator):
         pooled, wanted = self._parts(query)
         logits = self.merge(self.fold.unfold(self.decoder(x, skips, pooled))).float()
         mask = self._look(logits, prior, mixture, pooled, wanted)
-        step = None
-        for _ in range(self.looks - 1):
+        for number in range(1, self.looks):
             # What was found is data: only its use is learned
             found = found_spectrum(mask.detach(), mixture)
-            if step is None:
+            if number == 1:
                 step = STEP * doubt(wanted, found)[:, None, None]
+                if not step.any():
+                    break  # no look would change anything
             prior, _ = self.spectrum(found, mixture)
             again = self._look(logits, prior, mixture, pooled, found)
             mask = mask + step * (again - mask)

@@ -50,8 +50,14 @@ def at_unit_level(
     power = spectrum.real.square() + spectrum.imag.square()
     power = F.pad(power, (0, 0, 0, missing)) * valid[..., None]
     mean = power.sum(1) / frames[:, None] if around is None else around
+    level, log_mean = level_and_shape(mean)
+    return Levelled(power / level[..., None], valid, log_mean)
+
+
+def level_and_shape(mean: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean spectrum (B, F) -> its level (B, 1), and its logarithm at unit level (B, F)."""
     level = mean.mean(1, keepdim=True).clamp(min=QUIETEST)
-    return Levelled(power / level[..., None], valid, torch.log(mean / level + FLOOR))
+    return level, torch.log(mean / level + FLOOR)
 
 
 def mean_power_around(

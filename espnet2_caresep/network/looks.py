@@ -9,7 +9,7 @@ has what it gives).
 import torch
 from torch import Tensor
 
-from .level import FLOOR, QUIETEST, Levelled
+from .level import Levelled, level_and_shape
 
 STEP = 0.5  # weight of a look against all before it
 LIKENESS = (0.7, 0.95)  # from no doubt that the query is another sound, to none that it
@@ -28,8 +28,8 @@ def found_spectrum(mask: Tensor, mixture: Levelled) -> Tensor:
     """
     power = (mask.square() * mixture.power).sum(1)
     mean = power / mixture.valid.sum(1, keepdim=True).clamp(min=1)
-    level = mean.mean(1, keepdim=True).clamp(min=QUIETEST)
-    return torch.log(mean / level + FLOOR)
+    _, log_mean = level_and_shape(mean)
+    return log_mean
 
 
 def doubt(query: Tensor, found: Tensor) -> Tensor:
