@@ -31,6 +31,7 @@ from espnet2_caresep.data.command import run_command
 from espnet2_caresep.data.files import read_table, write_whole
 from espnet2_caresep.inference.package import QUERIES_NAME
 from espnet2_caresep.inference.results import Query
+from espnet2_caresep.network.query_layout import QueryLayout
 from espnet2_caresep.progress import progress
 
 logger = logging.getLogger("class_queries")
@@ -88,7 +89,8 @@ def run(args: argparse.Namespace) -> None:
         if not found:
             raise ValueError(f"{args.data_dir}: no clip of class {label} can be used")
         query = most_typical(found, separator.network.pooled_dim)
-        queries[label] = np.concatenate([query.embedding, query.tags])
+        embedding = without_templates(query.embedding, separator.network.layout)
+        queries[label] = np.concatenate([embedding, query.tags])
     metadata = {
         "fingerprint": separator.fingerprint,
         "clips": str(sum(map(len, chosen.values()))),
@@ -105,6 +107,14 @@ def most_typical(queries: Sequence[Query], pooled: int) -> Query:
     """
     points = np.stack([query.embedding[:pooled] for query in queries]).astype(float)
     return queries[int(np.square(points - points.mean(0)).sum(1).argmin())]
+
+
+def without_templates(embedding: np.ndarray, layout: QueryLayout) -> np.ndarray:
+    """A query's numbers with zero in place of templates: they find the very same sound
+    again, which a class is not, and would be most of a model's file."""
+    return np.where(
+        np.arange(layout.size) < layout._replace(templates=0).size, embedding, 0
+    )
 
 
 def draw(

@@ -166,7 +166,7 @@ def _embed(
         return _of_class(separator, spec.label)
     queries = [separator.query(clip, start=start, end=end) for clip in spec.clips]
     queries += [load_bank(b, separator.fingerprint).query for b in spec.banks]
-    return join_queries(queries, separator.network.pooled_dim)
+    return join_queries(queries, separator.network.layout)
 
 
 def _of_class(separator: CaRESeparator, label: str) -> Query:

@@ -114,12 +114,17 @@ class LevelAugment:
         self, rng: np.random.Generator, source1: np.ndarray, source2: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Sources of equal energy -> sources at their levels, float32."""
-        if self.snr_range is not None:
-            source2 = source2 * _from_db(-rng.uniform(*self.snr_range))
+        source2 = self.beside(rng, source2)
         if self.gain_range is not None:
             gain = _from_db(rng.uniform(*self.gain_range))
             source1, source2 = gain * source1, gain * source2
         return source1, source2
+
+    def beside(self, rng: np.random.Generator, source: np.ndarray) -> np.ndarray:
+        """Source of the first one's energy -> source at its level beside that."""
+        if self.snr_range is None:
+            return source
+        return source * _from_db(-rng.uniform(*self.snr_range))
 
 
 def check_range(

@@ -12,7 +12,7 @@ from torch.utils.data import get_worker_info
 from espnet2_caresep.config import TAGGING_MODES, ConfigError
 from espnet2_caresep.data.augment import LevelAugment, SourceAugment
 from espnet2_caresep.data.fixed import FixedMixtures
-from espnet2_caresep.data.mixing import mix_pair
+from espnet2_caresep.data.mixing import balance_energy, mix_pair
 from espnet2_caresep.data.segments import SegmentReader
 from espnet2_caresep.data.source_pool import SourcePool
 
@@ -44,6 +44,7 @@ class PairMixingPreprocessor(AbsPreprocessor):
         p_other: Share of anchors that are another clip of the target's class.
         p_identity: Share of triplets whose input is the target alone.
         p_silence: Share of triplets whose input lacks the target.
+        p_third: Share of mixtures that hold a third clip, which is never the target.
         snr_range: Level of source 1 over source 2 in dB, uniform between the two
             values; by default 0 dB.
         gain_range: Gain on mixture and references in dB, uniform between two values.
@@ -71,6 +72,7 @@ class PairMixingPreprocessor(AbsPreprocessor):
         p_other: float = 0.0,
         p_identity: float = 0.0,
         p_silence: float = 0.0,
+        p_third: float = 0.0,
         snr_range: Sequence[float] | None = None,
         gain_range: Sequence[float] | None = None,
         speed_range: Sequence[float] | None = None,
@@ -78,7 +80,7 @@ class PairMixingPreprocessor(AbsPreprocessor):
         max_retries: int = 20,
     ):
         super().__init__(train)
-        _check_shares(p_other, p_identity, p_silence)
+        _check_shares(p_identity, p_silence, p_other=p_other, p_third=p_third)
         if balance not in BALANCES:
             raise ConfigError(f"balance must be one of {BALANCES}, got {balance!r}")
         if segment_seconds is None:
@@ -96,6 +98,7 @@ class PairMixingPreprocessor(AbsPreprocessor):
         self.source_dir = source_dir
         self.balance = balance
         self.p_other, self.p_identity, self.p_silence = p_other, p_identity, p_silence
+        self.p_third = p_third
         self.levels = LevelAugment(snr_range, gain_range)
         augment = SourceAugment(sample_rate, speed_range, eq_gain)
         self.fixed = FixedMixtures(labels, max_samples, mode in TAGGING_MODES)
@@ -197,7 +200,7 @@ class PairMixingPreprocessor(AbsPreprocessor):
     def _pair(self, uid: str, rng) -> dict[str, np.ndarray]:
         clip1, cls1, segment1 = self._first(uid, rng)
         clip2, cls2, segment2 = self._read(
-            rng, lambda: self.pool.draw_partner(rng, clip1, self.balance)
+            rng, lambda: self.pool.draw_partner(rng, [clip1], self.balance)
         )
         anchors = [
             self._anchor(rng, clip1, cls1, segment1),
@@ -206,8 +209,10 @@ class PairMixingPreprocessor(AbsPreprocessor):
         _, source1, source2 = mix_pair(segment1, segment2)
         source1, source2 = self.levels(rng, source1, source2)
         mixture = source1 + source2
-        input1, target1 = self._triplet(rng, mixture, source1, source2)
-        input2, target2 = self._triplet(rng, mixture, source2, source1)
+        if self.train and self.p_third and rng.random() < self.p_third:
+            mixture = mixture + self._third(rng, [clip1, clip2], source1)
+        input1, target1 = self._triplet(rng, mixture, source1)
+        input2, target2 = self._triplet(rng, mixture, source2)
         example = {
             "speech_mix": input1,
             "speech_ref1": target1,
@@ -229,19 +234,26 @@ class PairMixingPreprocessor(AbsPreprocessor):
             rng, self.pool.path(clip if other is None else other), segment
         )
 
-    def _triplet(self, rng, mixture, target, rest) -> tuple[np.ndarray, np.ndarray]:
+    def _third(self, rng, clips: list[int], source: np.ndarray) -> np.ndarray:
+        """A further sound, at a level beside the first source's as the second has."""
+        _, _, segment = self._read(
+            rng, lambda: self.pool.draw_partner(rng, clips, self.balance)
+        )
+        return self.levels.beside(rng, balance_energy(segment, source))
+
+    def _triplet(self, rng, mixture, target) -> tuple[np.ndarray, np.ndarray]:
         """Input and target: of the mixture, of the target alone, or of the rest."""
         if self.train:
             share = rng.random()
             if share < self.p_identity:
                 return target, target
             if share < self.p_identity + self.p_silence:
-                return rest, np.zeros_like(target)
+                return mixture - target, np.zeros_like(target)
         return mixture, target
 
 
-def _check_shares(p_other: float, p_identity: float, p_silence: float) -> None:
-    shares = {"p_other": p_other, "p_identity": p_identity, "p_silence": p_silence}
+def _check_shares(p_identity: float, p_silence: float, **others: float) -> None:
+    shares = {"p_identity": p_identity, "p_silence": p_silence, **others}
     for name, share in shares.items():
         if not 0 <= share <= 1:
             raise ConfigError(f"{name} must be within 0 and 1, got {share}")

@@ -123,14 +123,14 @@ class SourcePool:
         return clip, int(rng.choice(self.labels(clip)))
 
     def draw_partner(
-        self, rng: np.random.Generator, clip: int, balance: str
+        self, rng: np.random.Generator, clips: Sequence[int], balance: str
     ) -> tuple[int, int]:
-        """A clip that shares no label with ``clip``, and its class.
+        """A clip that shares no label with any of ``clips``, and its class.
 
         Raises:
             ConfigError: If every clip shares a label.
         """
-        taken = self.labels(clip)
+        taken = np.concatenate([self.labels(clip) for clip in clips])
         for _ in range(TRIES):
             other, cls = self.draw(rng, balance)
             if not np.isin(self.labels(other), taken).any():
@@ -140,9 +140,10 @@ class SourcePool:
             shares[self.clips(cls)] = True
         free = self._usable[~shares[self._usable]]
         if not len(free):
+            names = " or ".join(self.uids[clip].decode() for clip in clips)
             raise ConfigError(
-                f"{self.source_dir}: every clip shares a label with "
-                f"{self.uids[clip].decode()}, so nothing can be mixed with it"
+                f"{self.source_dir}: every clip shares a label with {names}, so nothing "
+                "can be mixed with it"
             )
         other = int(rng.choice(free))
         return other, int(rng.choice(self.labels(other)))

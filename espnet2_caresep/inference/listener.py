@@ -92,7 +92,7 @@ class Listener:
             )
             for example in examples
         )
-        return join_queries(queries, self.network.pooled_dim)
+        return join_queries(queries, self.network.layout)
 
     @torch.inference_mode()
     def tag(self, audio, sample_rate: int | None = None) -> Tags:

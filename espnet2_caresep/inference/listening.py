@@ -12,7 +12,7 @@ from espnet2_caresep.inference.audio.recording import SILENCE_POWER, Audio
 from espnet2_caresep.inference.audio.resampling import Resampler, resample
 from espnet2_caresep.inference.results import Query, Tags
 from espnet2_caresep.network.base import AnchorEncoder
-from espnet2_caresep.network.query import mean_query
+from espnet2_caresep.network.query_layout import QueryLayout, mean_query
 from espnet2_caresep.network.swin_unet import TOKEN_FRAMES
 
 
@@ -58,8 +58,8 @@ def embed(
     tags = torch.stack([anchor.clip_logits.float() for anchor in anchors], 1)
     weight = torch.tensor([weights], dtype=torch.float32, device=device)
     found = Query(
-        mean_query(queries, weight, network.pooled_dim)[0].cpu().numpy(),
-        mean_query(tags, weight, network.num_classes)[0].cpu().numpy(),
+        mean_query(queries, weight, network.layout)[0].cpu().numpy(),
+        mean_query(tags, weight, QueryLayout(network.num_classes))[0].cpu().numpy(),
     )
     if not np.isfinite(found.embedding).all():
         raise AudioError(

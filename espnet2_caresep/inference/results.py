@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from espnet2_caresep.inference.partition import split_exactly
 from espnet2_caresep.inference.presence.fade import Fade
+
+if TYPE_CHECKING:
+    from espnet2_caresep.network.query_layout import QueryLayout
 
 
 @dataclass(frozen=True)
@@ -24,23 +28,23 @@ class Query:
     tags: np.ndarray
 
 
-def join_queries(queries: Iterable[Query], pooled: int) -> Query:
+def join_queries(queries: Iterable[Query], layout: QueryLayout) -> Query:
     """What several examples of a sound have in common; at least one.
 
     Args:
         queries: Of one model.
-        pooled: ``pooled_dim`` of the model's network.
+        layout: Of the model's network.
     """
     import torch
 
-    from espnet2_caresep.network.query import mean_query
+    from espnet2_caresep.network.query_layout import QueryLayout, mean_query
 
     embeddings, tags = zip(*((query.embedding, query.tags) for query in queries))
     found = []
-    for part, leading in ((embeddings, pooled), (tags, len(tags[0]))):
+    for part, numbers in ((embeddings, layout), (tags, QueryLayout(len(tags[0])))):
         rows = torch.from_numpy(np.stack(part))[None].double()
         equal = torch.ones(rows.shape[:2])
-        found.append(mean_query(rows, equal, leading)[0].float().numpy())
+        found.append(mean_query(rows, equal, numbers)[0].float().numpy())
     return Query(*found)
 
 

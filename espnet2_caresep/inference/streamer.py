@@ -162,8 +162,8 @@ class Streamer(Listener):
         if isinstance(rule, ShareRule):
             return ShareJudge(rule, len(queries), sample_rate)
         segment = self.network.segment_samples * sample_rate // self.sample_rate
-        hear, pooled = partial(self._hear, sample_rate), self.network.pooled_dim
-        return ListeningJudge(rule, queries, pooled, max(1, segment), hear)
+        hear, layout = partial(self._hear, sample_rate), self.network.layout
+        return ListeningJudge(rule, queries, layout, max(1, segment), hear)
 
     @torch.inference_mode()
     def _hear(self, sample_rate: int, pieces: Sequence[np.ndarray]) -> list[Query]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .level import Levelled, at_unit_level
-from .query import mean_query
+from .query_layout import QueryLayout, mean_query
 from .stft import STFT
 
 
@@ -27,9 +27,7 @@ class AnchorEncoder(nn.Module):
 
     The level of every input is normalised inside, so results do not depend on it.
     Inputs are padded to one segment; padding never changes a result. A subclass says
-    how a spectrum is encoded and sets ``query_dim``, the length of its embeddings, and
-    ``pooled_dim``: so many of these numbers are pooled from an encoder. The others, if
-    any, are the clip's mean spectrum.
+    how a spectrum is encoded and sets ``layout``, what the numbers of a query are.
     A training may set ``augment``, a module that changes what the encoder sees of a
     clip: normalised picture (B, T, K, ...) and valid frames (B, T) -> picture.
 
@@ -41,8 +39,7 @@ class AnchorEncoder(nn.Module):
         num_classes: Classes, C.
     """
 
-    query_dim: int
-    pooled_dim: int
+    layout: QueryLayout
 
     def __init__(
         self,
@@ -64,6 +61,16 @@ class AnchorEncoder(nn.Module):
         self.augment: nn.Module | None = None
 
     @property
+    def query_dim(self) -> int:
+        """Length of a query, Q."""
+        return self.layout.size
+
+    @property
+    def pooled_dim(self) -> int:
+        """Numbers of a query that are pooled from an encoder; they come first."""
+        return self.layout.pooled
+
+    @property
     def anchor_net(self) -> AnchorEncoder:
         """The network that embeds and tags clips: this one, or one that it holds."""
         return self
@@ -74,7 +81,7 @@ class AnchorEncoder(nn.Module):
         """Query embedding of clips of any length.
 
         A clip longer than a segment is cut into segments whose embeddings are
-        averaged (:func:`~.query.mean_query`), each weighted by the audio that it holds.
+        averaged (:func:`~.query_layout.mean_query`), each weighted by the audio that it holds.
 
         Args:
             audio: (B, N) float.
@@ -93,7 +100,7 @@ class AnchorEncoder(nn.Module):
         held = left > 0
         query = audio.new_zeros(*held.shape, self.query_dim, dtype=torch.float32)
         query[held] = self.encode_anchor(segments[held], left[held]).query
-        return mean_query(query, left, self.pooled_dim)
+        return mean_query(query, left, self.layout)
 
     def tag(
         self, audio: Tensor, lengths: Tensor | None = None

@@ -8,7 +8,9 @@ from .base import Anchor, QuerySeparator, mean_over_valid
 from .htsat import HTSAT, check_counts
 from .level import Levelled
 from .looks import STEP, doubt, found_spectrum
+from .parts import by_parts, own_sound
 from .query import QuerySpectrum
+from .query_layout import QueryLayout, find_templates
 from .refinement import MaskRefinement
 from .swin_unet import Decoder
 
@@ -43,6 +45,9 @@ class CaRESep(HTSAT, QuerySeparator):
             0 is off. Needs ``query_spectrum``.
         looks: Looks at a mixture; those after the first compare it with what was found
             (:mod:`~.looks`). More than one needs ``query_spectrum``.
+        query_templates: Spectra of whose sums a clip is made, that its query carries;
+            they find the very same sound (:mod:`~.parts`). Needs ``query_spectrum``.
+        parts: Whether bins that come and go together stay together (:mod:`~.parts`).
         clip_statistics: Statistics of a clip's bands over time add to its embedding
             and its tags.
         head_dropout: Dropout of the tagging head's input channels.
@@ -77,6 +82,8 @@ class CaRESep(HTSAT, QuerySeparator):
         query_hidden: int = 256,
         refine_channels: int = 0,
         looks: int = 1,
+        query_templates: int = 0,
+        parts: bool = False,
         clip_statistics: bool = False,
         head_dropout: float = 0.0,
         tag_heads: int = 0,
@@ -125,12 +132,16 @@ class CaRESep(HTSAT, QuerySeparator):
             else None
         )
         if query_spectrum:
-            self.query_dim += bins
-        if (refine_channels or looks > 1) and not query_spectrum:
-            raise ValueError("refine_channels and looks need query_spectrum: true")
+            self.layout = QueryLayout(self.pooled_dim, bins, query_templates)
+        elif refine_channels or looks > 1 or query_templates:
+            raise ValueError(
+                "refine_channels, looks and query_templates need query_spectrum: true"
+            )
         if looks < 1:
             raise ValueError(f"looks: {looks}: there must be at least one")
-        self.looks = looks
+        if query_templates < 0:
+            raise ValueError(f"query_templates: {query_templates} is less than none")
+        self.looks, self.parts = looks, parts
         self.refinement = (
             MaskRefinement(
                 bins, num_bands, sample_rate, self.pooled_dim, refine_channels
@@ -155,7 +166,10 @@ class CaRESep(HTSAT, QuerySeparator):
         anchor = self.anchor_net.encode_power(power, valid)
         if self.spectrum is None:
             return anchor
-        return anchor._replace(query=torch.cat([anchor.query, log_mean], -1))
+        with torch.no_grad(), torch.autocast(power.device.type, enabled=False):
+            templates = find_templates(power.sqrt(), self.layout.templates)
+        query = self.layout.join(anchor.query, log_mean, templates)
+        return anchor._replace(query=query)
 
     def mask(
         self,
@@ -167,9 +181,30 @@ class CaRESep(HTSAT, QuerySeparator):
         """Sigmoid mask (B, segment_frames, F) float32 of all bins, 0 to 1."""
         mixture = self._level(spectrum, frames, around)
         x, skips, prior = self._encode_mixture(mixture, query)
-        pooled, wanted = self._parts(query)
+        pooled, wanted, templates = self.layout.split(query)
         logits = self.merge(self.fold.unfold(self.decoder(x, skips, pooled))).float()
         mask = self._look(logits, prior, mixture, pooled, wanted)
+        if self.training:  # nothing is learned of parts
+            return self._look_again(mask, logits, mixture, pooled, wanted)
+        with torch.autocast(mask.device.type, enabled=False):
+            own, sure = own_sound(mixture, mask, wanted, templates)
+        if (sure == 1).all():
+            return own
+        mask = self._look_again(mask, logits, mixture, pooled, wanted)
+        if self.parts:
+            with torch.autocast(mask.device.type, enabled=False):
+                mask = by_parts(mixture, mask)
+        return mask + sure[:, None, None] * (own - mask)
+
+    def _look_again(
+        self,
+        mask: Tensor,
+        logits: Tensor,
+        mixture: Levelled,
+        pooled: Tensor,
+        wanted: Tensor,
+    ) -> Tensor:
+        """The mask after all further looks for what the first one found."""
         for number in range(1, self.looks):
             # What was found is data: only its use is learned
             found = found_spectrum(mask.detach(), mixture)
@@ -210,14 +245,10 @@ class CaRESep(HTSAT, QuerySeparator):
         self, mixture: Levelled, query: Tensor
     ) -> tuple[Tensor, list[Tensor], Tensor | None]:
         """Encoder and connector on a mixture: final tokens, skips, prior of the mask."""
-        pooled, query_log_power = self._parts(query)
+        pooled, query_log_power, _ = self.layout.split(query)
         prior = hint = None
         if self.spectrum is not None:
             prior, shown = self.spectrum(query_log_power, mixture)
             hint = self.fold(shown * mixture.valid[..., None, None])
         image = self.fold(self._bands(mixture.power, mixture.valid))
         return *self.encoder(image, pooled, hint), prior
-
-    def _parts(self, query: Tensor) -> tuple[Tensor, Tensor]:
-        """Query (B, query_dim) -> embedding (B, 8D), log power spectrum (B, F or 0)."""
-        return query.split([self.pooled_dim, self.query_dim - self.pooled_dim], -1)

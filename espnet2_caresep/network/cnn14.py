@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from .base import Anchor, AnchorEncoder, normalise_rows
 from .query import FLOOR
+from .query_layout import QueryLayout
 
 TOKEN_FRAMES = 32  # STFT frames of an output frame: five halvings
 QUERIES = ("embedding", "probabilities")
@@ -84,9 +85,7 @@ class CNN14(AnchorEncoder):
         self.classes = nn.Linear(widths[-1], num_classes)
         self.dropout = dropout
         self.query = query
-        self.pooled_dim = self.query_dim = (
-            widths[-1] if query == "embedding" else num_classes
-        )
+        self.layout = QueryLayout(widths[-1] if query == "embedding" else num_classes)
 
     def encode_anchor_spectrum(self, spectrum: Tensor, frames: Tensor) -> Anchor:
         """Like :meth:`encode_anchor`, on spectra (B, T, F) with (B,) valid frames."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from .band_split import BandSplit
 from .base import Anchor, AnchorEncoder, mean_over_valid, normalise_rows
 from .query import FLOOR
+from .query_layout import QueryLayout
 from .sound_features import SoundFeatures
 from .statistics import ClipStatistics
 from .swin_unet import TOKEN_FRAMES, Encoder, Fold, square_pieces
@@ -83,7 +84,7 @@ class HTSAT(AnchorEncoder):
             segment_frames=segment_frames,
             num_classes=num_classes,
         )
-        self.pooled_dim = self.query_dim = 8 * embed_dim
+        self.layout = QueryLayout(8 * embed_dim)
         pieces = pieces or square_pieces(segment_frames, num_bands)
         bins = self.stft.num_bins
         self.split = BandSplit(bins, num_bands, sample_rate, band_channels)

@@ -46,6 +46,10 @@ def doubt(query: Tensor, found: Tensor) -> Tensor:
     Returns:
         (B,), 0 to 1.
     """
-    cosine = torch.cosine_similarity(query.float().exp(), found.float().exp(), -1)
     lowest, highest = LIKENESS
-    return ((highest - cosine) / (highest - lowest)).clamp(0, 1)
+    return ((highest - likeness(query, found)) / (highest - lowest)).clamp(0, 1)
+
+
+def likeness(query: Tensor, found: Tensor) -> Tensor:
+    """Cosine of spectra (B, F), given as logarithms: (B,), 0 to 1."""
+    return torch.cosine_similarity(query.float().exp(), found.float().exp(), -1)

@@ -45,28 +45,6 @@ class QueryProjection(nn.Module):
         return tokens + self.linear(query)[:, None]
 
 
-def mean_query(queries: Tensor, weights: Tensor, pooled: int) -> Tensor:
-    """What several queries have in common.
-
-    Spectra are averaged in power, as if the clips were one: the mean of their logarithms
-    would keep what all of them have and lose what each has (docs/separate.md).
-
-    Args:
-        queries: (B, S, Q), S queries each.
-        weights: (B, S), at least 0.
-        pooled: Leading numbers of a query that are an embedding; the others, if any,
-            are a log power spectrum.
-
-    Returns:
-        (B, Q), of the type of ``queries``.
-    """
-    share = (weights / weights.sum(1, keepdim=True)).to(queries.dtype)[..., None]
-    embedding, spectrum = queries[..., :pooled], queries[..., pooled:]
-    return torch.cat(
-        [(embedding * share).sum(1), torch.logsumexp(spectrum + share.log(), 1)], -1
-    )
-
-
 class QuerySpectrum(nn.Module):
     """The query's mean spectrum beside its embedding (ours, not the paper's).
 

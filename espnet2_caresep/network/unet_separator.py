@@ -58,7 +58,7 @@ class UNetSeparator(QuerySeparator):
             num_classes=query_net.num_classes,
         )
         self.query_net = query_net
-        self.query_dim = self.pooled_dim = query_net.query_dim
+        self.layout = query_net.layout
         self.nyquist_flaw = nyquist_flaw
         bins = self.stft.num_bins
         self.norm = nn.BatchNorm1d(bins)
@@ -66,7 +66,7 @@ class UNetSeparator(QuerySeparator):
         channels = 1
         if spectrum_bands:
             self.spectrum = QuerySpectrum(bins, spectrum_bands, self.sample_rate)
-            self.query_dim += bins
+            self.layout = self.layout._replace(bins=bins)
             channels += 1  # the prior of the mask
         self.unet = ConvUNet(self.pooled_dim, unet_channels, unet_levels, channels)
 

@@ -128,7 +128,25 @@ def test_special_triplets(make, kind):
         else:
             assert not np.any(targets)
             # The input of the first triplet is the second source and vice versa.
-            np.testing.assert_array_equal(inputs[1], pair["enroll_ref1"])
+            np.testing.assert_allclose(inputs[1], pair["enroll_ref1"], atol=1e-6)
+
+
+def test_a_third_sound_is_in_the_mixture_and_never_the_target(make):
+    def thirds(**options):
+        for pair in examples(make(balance="utterance", **options), 10):
+            total = pair["speech_ref1"] + pair["speech_ref2"]
+            yield pair, pair["speech_mix"] - total
+
+    for pair, third in thirds(p_third=1.0, snr_range=[6, 6], gain_range=[-20, -20]):
+        power = np.mean(pair["speech_ref1"] ** 2)
+        assert 10 * np.log10(power / np.mean(third**2)) == pytest.approx(6, abs=0.01)
+    held = [np.abs(third).max() > 1e-3 for _, third in thirds(p_third=0.5)]
+    assert 0 < sum(held) < len(held)
+    assert all(np.abs(third).max() < 1e-6 for _, third in thirds())
+    # What is left when the target is taken away holds the third
+    for pair in examples(make(balance="utterance", p_third=1.0, p_silence=1.0), 5):
+        rest = pair["speech_mix2"] - pair["enroll_ref1"]
+        assert np.abs(rest).max() > 1e-3
 
 
 def test_levels(make):
@@ -246,6 +264,7 @@ def test_bad_fixed_mixtures_are_refused(make, changes, message):
     [
         ({"balance": "clip"}, "balance"),
         ({"p_other": 1.5}, "p_other"),
+        ({"p_third": -0.1}, "p_third"),
         ({"p_identity": 0.6, "p_silence": 0.6}, "at most 1"),
         ({"snr_range": [5]}, "snr_range"),
         ({"segment_seconds": 1.0}, "segment_seconds"),

@@ -60,7 +60,7 @@ def test_partners_share_no_label(pool, balance):
     rng = np.random.default_rng(0)
     for _ in range(500):
         clip, _ = pool.draw(rng, balance)
-        partner, cls = pool.draw_partner(rng, clip, balance)
+        partner, cls = pool.draw_partner(rng, [clip], balance)
         assert not set(pool.labels(clip)) & set(pool.labels(partner))
         assert cls in pool.labels(partner)
 
@@ -69,13 +69,13 @@ def test_the_only_possible_partner_is_found_and_none_is_an_error(tmp_path):
     labels = {f"a{k:04d}": "buzz" for k in range(3000)} | {"b": "hiss"}
     pool = SourcePool(write(tmp_path / "one", labels), CLASSES)
     rng = np.random.default_rng(0)
-    found = pool.draw_partner(rng, pool.index("a0000"), "utterance")
+    found = pool.draw_partner(rng, [pool.index("a0000")], "utterance")
     assert found == (pool.index("b"), 1)
 
     labels = {"a": "buzz hiss", "b": "buzz", "c": "hiss"}
     pool = SourcePool(write(tmp_path / "none", labels), CLASSES)
     with pytest.raises(ConfigError, match="every clip shares a label with a,"):
-        pool.draw_partner(rng, pool.index("a"), "class")
+        pool.draw_partner(rng, [pool.index("a")], "class")
 
 
 def test_another_clip_of_the_class_comes_from_another_group(tmp_path):

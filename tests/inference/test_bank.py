@@ -17,14 +17,16 @@ from espnet2_caresep.inference.banks.files import (
     read_bank,
     save_bank,
 )
+from espnet2_caresep.network.query_layout import QueryLayout
 
 
 def _bank(embeddings, pooled=None, name="dog"):
     embeddings = np.asarray(embeddings, np.float32)
     sources = [Source(f"{i}.wav", f"{i:064x}", 1.5) for i in range(len(embeddings))]
-    pooled = pooled or embeddings.shape[1]
+    size = embeddings.shape[1]
+    layout = QueryLayout(pooled or size, size - (pooled or size))
     tags = np.arange(3.0 * len(embeddings), dtype=np.float32).reshape(-1, 3)
-    return Bank(name, "0123456789abcdef", embeddings, tags, tuple(sources), pooled)
+    return Bank(name, "0123456789abcdef", embeddings, tags, tuple(sources), layout)
 
 
 @given(arrays(np.float32, (4, 6), elements=st.floats(-100, 100, width=32)))
@@ -35,6 +37,7 @@ def test_a_bank_comes_back_as_it_was(tmp_path_factory, embeddings):
     again = load_bank(path, bank.fingerprint)
     assert np.array_equal(again.embeddings, embeddings)
     assert again.sources == bank.sources and again.name == "dog"
+    assert again.layout == bank.layout
     assert np.array_equal(again.tags, bank.tags)
     assert np.allclose(again.query.embedding, embeddings.mean(0), atol=1e-4)
     assert np.allclose(again.query.tags, bank.tags.mean(0))
@@ -128,9 +131,10 @@ def test_what_is_no_bank_is_refused(tmp_path):
     path.write_bytes(b"not a bank")
     with pytest.raises(BankError, match="is damaged"):
         read_bank(path)
-    path.write_bytes(whole.replace(b"caresep-bank-2", b"caresep-bank-1"))
-    with pytest.raises(BankError, match="by an earlier version; make it again"):
-        read_bank(path)
+    for earlier in (b"caresep-bank-1", b"caresep-bank-2"):
+        path.write_bytes(whole.replace(b"caresep-bank-3", earlier))
+        with pytest.raises(BankError, match="by an earlier version; make it again"):
+            read_bank(path)
     save_file({"embeddings": np.ones((1, 2), np.float32)}, path)
     with pytest.raises(BankError, match="is not a query bank"):
         read_bank(path)

@@ -25,6 +25,7 @@ from espnet2_caresep.inference.presence.listening_rule import (
 )
 from espnet2_caresep.inference.presence.stretches import Stretches
 from espnet2_caresep.inference.results import Query
+from espnet2_caresep.network.query_layout import QueryLayout
 
 RULE = {
     "bias": 0.3,
@@ -33,13 +34,13 @@ RULE = {
     "mixture_weight": 0.5,
     "spectrum_weight": 1.5,
 }
-POOLED = 2  # numbers of a query before its spectrum
+LAYOUT = QueryLayout(pooled=2, bins=5)
 
 
 def _queries(tags, spectra=None):
     """Queries of class logits (queries, classes) and log power (queries, bins)."""
-    spectra = np.zeros((len(tags), 3)) if spectra is None else spectra
-    pooled = np.full((len(tags), POOLED), np.nan)  # nobody looks at it
+    spectra = np.zeros((len(tags), LAYOUT.bins)) if spectra is None else spectra
+    pooled = np.full((len(tags), LAYOUT.pooled), np.nan)  # nobody looks at it
     return [*map(Query, np.concatenate([pooled, spectra], 1), np.asarray(tags))]
 
 
@@ -74,7 +75,7 @@ def _judge(mixture, targets, rule=RULE, tags=None, hear=None):
     judge = ListeningJudge(
         ListeningRule(**rule),
         _queries(tags),
-        POOLED,
+        LAYOUT,
         100,
         lambda pieces: _queries(hear(pieces)),
     )
@@ -204,7 +205,7 @@ def test_signs_are_those_of_the_stretch():
     mixture = np.ones((1, 40), np.float32)
     targets = np.zeros((3, 1, 40), np.float32)
     targets[0, :, 10:20], targets[1, :, 10:20] = 0.5, 0.25
-    judge = ListeningJudge(ListeningRule(**RULE), queries, POOLED, 10, hear)
+    judge = ListeningJudge(ListeningRule(**RULE), queries, LAYOUT, 10, hear)
     judge.update(mixture, targets)
     assert calls == [3]  # two targets and one mixture; nothing in silence
     signs = judge.signs()
@@ -216,11 +217,11 @@ def test_signs_are_those_of_the_stretch():
         assert sign.spectrum == spectral_likeness(wanted[i], spectra[gain])
     assert signs[2] == [] and judge.verdicts()[2].presence == 0
     targets[2, :, :20] = [[0.5] * 10 + [0.25] * 10]
-    judge = ListeningJudge(ListeningRule(**RULE), queries, POOLED, 10, hear)
+    judge = ListeningJudge(ListeningRule(**RULE), queries, LAYOUT, 10, hear)
     judge.update(mixture, targets)
     assert [sign.share for sign in judge.signs()[2]] == pytest.approx([0.25, 0.0625])
     assert calls[1:] == [2, 4]  # each stretch once, the mixture once for all queries
-    silent = ListeningJudge(ListeningRule(**RULE), queries, POOLED, 10, None)
+    silent = ListeningJudge(ListeningRule(**RULE), queries, LAYOUT, 10, None)
     silent.update(mixture, 0 * targets)
     assert [verdict.presence for verdict in silent.verdicts()] == [0, 0, 0]
 
@@ -230,7 +231,7 @@ def test_memory_does_not_grow_with_length():
         judge = ListeningJudge(
             ListeningRule(**RULE),
             _queries(np.zeros((2, 3))),
-            POOLED,
+            LAYOUT,
             8000,
             lambda pieces: _queries(np.zeros((len(pieces), 3))),
         )

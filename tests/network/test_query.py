@@ -7,7 +7,6 @@ from espnet2_caresep.network.query import (
     QuerySpectrum,
     _level_figures,
     activation_ratio,
-    mean_query,
 )
 
 BINS, BANDS, RATE, FRAMES = 257, 24, 16000, 9
@@ -37,20 +36,6 @@ def test_projection_starts_silent_and_adds_the_query_to_every_token():
     difference = layer(tokens, query) - tokens
     expected = query @ layer.linear.weight.T
     torch.testing.assert_close(difference, expected[:, None].expand(2, 5, 4))
-
-
-def test_the_spectrum_of_several_clips_is_their_mean_power():
-    embeddings, power = torch.randn(1, 3, 4), torch.rand(1, 3, BINS)
-    weights = torch.tensor([[2.0, 1.0, 0.0]])
-    queries = torch.cat([embeddings, power.log()], -1)
-    found = mean_query(queries, weights, 4)
-    mean = (2 * embeddings[:, 0] + embeddings[:, 1]) / 3
-    torch.testing.assert_close(found[:, :4], mean)
-    together = (2 * power[:, 0] + power[:, 1]) / 3
-    torch.testing.assert_close(found[:, 4:].exp(), together)
-    alone = mean_query(queries[:, :1], weights[:, :1], 4)
-    assert torch.equal(alone, queries[:, 0])  # to the bit
-    assert mean_query(embeddings, weights, 4).shape == (1, 4)
 
 
 def test_untrained_prior_is_a_tempered_static_mask_of_frames_that_follow_their_activations():

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from espnet2_caresep.inference.results import Query, join_queries
+
+if TYPE_CHECKING:
+    from espnet2_caresep.network.query_layout import QueryLayout
 
 FAR = 2.0  # times the other clips' median distance: such a clip is called an outlier
 FEWEST = 3  # clips without which nothing can be called an outlier
@@ -41,9 +45,9 @@ class Bank:
         embeddings: (clips, query_dim) float32, finite, at least one row.
         tags: (clips, classes) float32, finite.
         sources: One per row.
-        pooled: Leading features that are an embedding. Distances are computed from
-            them: a query's spectrum, which some models append, tells recordings apart
-            more than sounds.
+        layout: What the numbers of an embedding are. Distances are computed from those
+            that are pooled: a query's spectra, which some models append, tell recordings
+            apart more than sounds.
     """
 
     name: str
@@ -51,12 +55,12 @@ class Bank:
     embeddings: np.ndarray
     tags: np.ndarray
     sources: tuple[Source, ...]
-    pooled: int
+    layout: QueryLayout
 
     @property
     def query(self) -> Query:
         """The query that the bank stands for: the clips' mean."""
-        return join_queries(map(Query, self.embeddings, self.tags), self.pooled)
+        return join_queries(map(Query, self.embeddings, self.tags), self.layout)
 
     @property
     def dispersion(self) -> float:
@@ -87,4 +91,4 @@ class Bank:
         return [s for s, d, u in zip(self.sources, distances, usual) if d > FAR * u]
 
     def _points(self) -> np.ndarray:
-        return self.embeddings[:, : self.pooled].astype(np.float64)
+        return self.embeddings[:, : self.layout.pooled].astype(np.float64)

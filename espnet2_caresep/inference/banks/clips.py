@@ -53,5 +53,5 @@ def extend_bank(
         embeddings = np.concatenate([bank.embeddings, embeddings])
         tags = np.concatenate([bank.tags, tags])
         sources = (*bank.sources, *sources)
-    pooled = separator.network.pooled_dim
-    return Bank(name, separator.fingerprint, embeddings, tags, sources, pooled)
+    layout = separator.network.layout
+    return Bank(name, separator.fingerprint, embeddings, tags, sources, layout)

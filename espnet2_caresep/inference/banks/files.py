@@ -25,10 +25,10 @@ import numpy as np
 from espnet2_caresep.data.files import write_whole
 from espnet2_caresep.inference.banks.bank import Bank, BankError, Source
 
-FORMAT = "caresep-bank-2"
-EARLIER = "caresep-bank-1"  # had no tags
+FORMAT = "caresep-bank-3"
+EARLIER = ("caresep-bank-1", "caresep-bank-2")  # had no tags, or no layout
 SUFFIX = ".safetensors"
-FILE_LIMIT = 256 * 2**20  # bytes; a thousand clips of the 2048-d model have 10 MB
+FILE_LIMIT = 256 * 2**20  # bytes; a clip with 16 templates has 100 kB
 NAME = re.compile(r"\w[\w.+ -]{0,63}")
 
 
@@ -76,7 +76,7 @@ def save_bank(path: str | Path, bank: Bank) -> None:
         "format": FORMAT,
         "name": bank.name,
         "fingerprint": bank.fingerprint,
-        "pooled": str(bank.pooled),
+        "layout": json.dumps(bank.layout),
         "sources": json.dumps([asdict(source) for source in bank.sources]),
     }
     try:
@@ -95,6 +95,8 @@ def read_bank(name_or_path: str | Path) -> Bank:
     """
     from safetensors import SafetensorError, safe_open
 
+    from espnet2_caresep.network.query_layout import QueryLayout
+
     path = bank_path(name_or_path)
     if not path.is_file():
         raise BankError(f"{name_or_path}: no such bank (see caresep bank list)")
@@ -103,7 +105,7 @@ def read_bank(name_or_path: str | Path) -> Bank:
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-            if metadata.get("format") == EARLIER:
+            if metadata.get("format") in EARLIER:
                 raise BankError(
                     f"{path}: was made by an earlier version; make it again"
                 )
@@ -117,7 +119,7 @@ def read_bank(name_or_path: str | Path) -> Bank:
             embeddings,
             tags,
             sources,
-            int(metadata["pooled"]),
+            QueryLayout(*map(int, json.loads(metadata["layout"]))),
         )
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, BankError):
@@ -129,7 +131,8 @@ def read_bank(name_or_path: str | Path) -> Bank:
         or tags.dtype != np.float32
         or not len(shape) == tags.ndim == 2
         or not shape[0] == len(tags) == len(sources)
-        or not 1 <= bank.pooled <= shape[1]
+        or min(bank.layout) < 0
+        or not 1 <= bank.layout.pooled <= bank.layout.size == shape[1]
         or not np.isfinite(embeddings).all()
         or not np.isfinite(tags).all()
         or not sources

@@ -20,6 +20,7 @@ from espnet2_caresep.inference.presence.listening_rule import (
 from espnet2_caresep.inference.presence.share_rule import PresenceMeter, ShareRule
 from espnet2_caresep.inference.presence.stretches import Stretches
 from espnet2_caresep.inference.results import Query
+from espnet2_caresep.network.query_layout import QueryLayout
 
 
 class Verdict(NamedTuple):
@@ -63,7 +64,7 @@ class ListeningJudge:
     Args:
         rule: The model's.
         queries: What is wanted.
-        pooled: Numbers of an embedding before the spectrum that it may carry.
+        layout: What the numbers of an embedding are.
         length: Samples of a stretch.
         hear: Pieces (samples,) at the mixture's rate, at most a stretch -> what they
             would be as queries.
@@ -73,11 +74,12 @@ class ListeningJudge:
         self,
         rule: ListeningRule,
         queries: Sequence[Query],
-        pooled: int,
+        layout: QueryLayout,
         length: int,
         hear: Callable[[Sequence[np.ndarray]], Sequence[Query]],
     ):
-        self.rule, self._queries, self._pooled, self._hear = rule, queries, pooled, hear
+        self.rule, self._queries, self._hear = rule, queries, hear
+        self._spectrum = slice(layout.pooled, layout.pooled + layout.bins)
         self._stretches = Stretches(length, len(queries))
         # Of each stretch, (queries, 4) signs; NaN where the target is silent
         self._heard: list[np.ndarray] = []
@@ -121,7 +123,7 @@ class ListeningJudge:
         for i, target in zip(loud, of_targets):
             # Channels may cancel out: the mixture can be less than its target
             whole, query = max(energy, energies[i]), self._queries[i]
-            spectra = (x.embedding[self._pooled :] for x in (query, target))
+            spectra = (x.embedding[self._spectrum] for x in (query, target))
             found[i] = (
                 energies[i] / whole,
                 likeness(query.tags, target.tags),
