@@ -123,6 +123,7 @@ def test_every_row_of_the_paper_has_its_configuration():
     ours = {f"train_debsounds_{name}" for name in ("cpu", "more")}
     ours |= {f"{name}_cls" for name in ours}
     steps = ("long", "heads", "refine", "compare", "mask", "other", "again", "looks")
+    steps += ("third",)
     ours |= {f"train_debsounds_more_{step}" for step in steps}
     assert names - listed == starts | ours
 

@@ -1,8 +1,9 @@
 """Embeds the training clips of each class: what ``caresep separate --label`` uses.
 
 The query of a class is that of its most typical clip, whose embedding is nearest to the
-mean of all that have its label: the embedding, followed by the clip's class logits, from
-which presence is judged. It is written as ``class_queries.safetensors`` beside the
+mean of all that have its label: the embedding, without templates, followed by the clip's
+class logits, from which presence is judged. (Templates find the very same sound again,
+which a class is not, and would be most of the file.) It is written as ``class_queries.safetensors`` beside the
 configuration of the model; packed along, it makes a zip that knows its classes:
 
     python -m espnet2_caresep.bin.class_queries --model exp/M --data_dir dump/raw/train
@@ -31,7 +32,6 @@ from espnet2_caresep.data.command import run_command
 from espnet2_caresep.data.files import read_table, write_whole
 from espnet2_caresep.inference.package import QUERIES_NAME
 from espnet2_caresep.inference.results import Query
-from espnet2_caresep.network.query_layout import QueryLayout
 from espnet2_caresep.progress import progress
 
 logger = logging.getLogger("class_queries")
@@ -89,8 +89,8 @@ def run(args: argparse.Namespace) -> None:
         if not found:
             raise ValueError(f"{args.data_dir}: no clip of class {label} can be used")
         query = most_typical(found, separator.network.pooled_dim)
-        embedding = without_templates(query.embedding, separator.network.layout)
-        queries[label] = np.concatenate([embedding, query.tags])
+        size = separator.network.layout.without_templates().size
+        queries[label] = np.concatenate([query.embedding[:size], query.tags])
     metadata = {
         "fingerprint": separator.fingerprint,
         "clips": str(sum(map(len, chosen.values()))),
@@ -107,14 +107,6 @@ def most_typical(queries: Sequence[Query], pooled: int) -> Query:
     """
     points = np.stack([query.embedding[:pooled] for query in queries]).astype(float)
     return queries[int(np.square(points - points.mean(0)).sum(1).argmin())]
-
-
-def without_templates(embedding: np.ndarray, layout: QueryLayout) -> np.ndarray:
-    """A query's numbers with zero in place of templates: they find the very same sound
-    again, which a class is not, and would be most of a model's file."""
-    return np.where(
-        np.arange(layout.size) < layout._replace(templates=0).size, embedding, 0
-    )
 
 
 def draw(

@@ -150,7 +150,7 @@ def _add_work(group) -> None:
     group.add_argument(
         "--overlap",
         type=float,
-        default=0.925,  # that of inference/overlap_add.py, which imports torch
+        default=0.95,  # that of inference/overlap_add.py, which imports torch
         metavar="SHARE",
         help="of the network's segments in long audio, 0 to 0.95; more takes longer and "
         "depends less on where segments begin (default: %(default)s)",

@@ -31,6 +31,7 @@ from espnet2_caresep.inference.presence.share_rule import ShareRule
 from espnet2_caresep.inference.results import Query
 from espnet2_caresep.inference.zoo import fetch_model
 from espnet2_caresep.network.base import QuerySeparator
+from espnet2_caresep.network.query_layout import QueryLayout
 
 SURE = np.float32(10)  # logit of what is certain
 PREFIX = "extractor.network."  # where ESPnetCaRESepModel keeps the network
@@ -96,14 +97,15 @@ def _build(package: Package) -> Checkpoint:
     network.load_state_dict(_network_state(state, network, name))
     network.eval().requires_grad_(False)
     fingerprint = hashlib.sha256(weights).hexdigest()[:16]
-    dim = network.query_dim
     return Checkpoint(
         network,
         labels,
         fingerprint,
         name,
         _presence_rule(config, name),
-        _class_queries(package.class_queries, fingerprint, dim, labels or [], name),
+        _class_queries(
+            package.class_queries, fingerprint, network.layout, labels or [], name
+        ),
     )
 
 
@@ -130,7 +132,11 @@ def _presence_rule(config: dict, name: str) -> ShareRule | ListeningRule:
 
 
 def _class_queries(
-    content: bytes | None, fingerprint: str, dim: int, labels: list[str], name: str
+    content: bytes | None,
+    fingerprint: str,
+    layout: QueryLayout,
+    labels: list[str],
+    name: str,
 ) -> dict[str, Query]:
     """What ``espnet2_caresep.bin.class_queries`` wrote; none if of other weights."""
     if content is None:
@@ -145,6 +151,7 @@ def _class_queries(
         raise ModelError(f"{name}: its class queries cannot be read") from error
     if made_with != fingerprint:
         return {}
+    dim = layout.without_templates().size
     shapes = {(dim,), (dim + len(labels),)}
     for query in queries.values():
         fits = query.dtype == np.float32 and query.shape in shapes
@@ -154,6 +161,7 @@ def _class_queries(
     for label, certain in zip(labels, np.eye(len(labels), dtype=bool)):
         if label in queries:
             embedding, tags = np.split(queries[label], [dim])
+            embedding = np.pad(embedding, (0, layout.size - dim))
             # Files of earlier versions have no tags: the class alone
             found[label] = Query(
                 embedding, tags if len(tags) else np.where(certain, SURE, -SURE)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from espnet2_caresep.network.level import MARGIN
 
-OVERLAP = 0.925  # by default; docs/separate.md says what it costs and gives
+OVERLAP = 0.95  # by default; docs/separate.md says what it costs and gives
 TOKEN = 4  # frames that networks join into one token, at least
 TURN = 1.25  # frames by which each segment is further on in its tokens than the last
 

@@ -54,18 +54,18 @@ def update(
         fixed: Leading spectra that stay as they are.
     """
     activations, spectra = factors
+    kept, moved = spectra.split([fixed, spectra.shape[1] - fixed], 1)
     for _ in range(updates):
-        quotient = magnitude / (activations @ spectra + TINY)
-        sums = spectra.sum(2)[:, None]
-        activations = activations * (quotient @ spectra.transpose(1, 2))
-        activations = activations / (sums + TINY)
-        if fixed == spectra.shape[1]:
+        quotient = magnitude / (activations @ spectra).add_(TINY)
+        sums = spectra.sum(2)[:, None].add_(TINY)
+        activations = activations * (quotient @ spectra.transpose(1, 2)).div_(sums)
+        if not moved.shape[1]:
             continue
-        quotient = magnitude / (activations @ spectra + TINY)
+        quotient = magnitude / (activations @ spectra).add_(TINY)
         free = activations[..., fixed:]
-        moved = spectra[:, fixed:] * (free.transpose(1, 2) @ quotient)
-        moved = moved / (free.sum(1)[..., None] + TINY)
-        spectra = torch.cat([spectra[:, :fixed], moved], 1)
+        sums = free.sum(1)[..., None].add_(TINY)
+        moved = moved * (free.transpose(1, 2) @ quotient).div_(sums)
+        spectra = torch.cat([kept, moved], 1) if fixed else moved
     return Factors(activations, spectra)
 
 

@@ -42,10 +42,9 @@ def by_parts(mixture: Levelled, mask: Tensor) -> Tensor:
     taken = factorise(magnitude * mask, PARTS, PART_UPDATES)
     left = factorise(magnitude * (1 - mask), PARTS, PART_UPDATES)
     target, rest = _both(magnitude, taken, left, JOINT_UPDATES)
-    worth = _ramp(_share(mixture, mask), ALONE) * _ramp(
-        _share(mixture, 1 - mask), ALONE
-    )
-    return mask + worth[:, None, None] * (target / (target + rest + TINY) - mask)
+    found = target / (target + rest + TINY)
+    lesser = torch.minimum(_share(mixture, mask), _share(mixture, 1 - mask))
+    return mask + _ramp(lesser, ALONE)[:, None, None] * (found - mask)
 
 
 def by_templates(mixture: Levelled, mask: Tensor, templates: Tensor) -> Tensor:
@@ -90,15 +89,13 @@ def own_sound(
     """
     if not templates.shape[1]:
         return mask, mask.new_zeros(len(mask))
-    hope = likeness(query, found_spectrum(mask, mixture)) > HOPE
-    hope &= templates.any(2).any(1)
-    hope &= _share(mixture, 1 - mask) > ALONE[0]
-    if not hope.any():
-        return mask, hope.float()
+    sure = _ramp(_share(mixture, 1 - mask), ALONE) * templates.any(2).any(1)
+    sure = sure * (likeness(query, found_spectrum(mask, mixture)) > HOPE)
+    if not sure.any():
+        return mask, sure
     own = by_templates(mixture, mask, templates)
     alike = likeness(query / 2, found_spectrum(own, mixture) / 2)
-    beside = _ramp(_share(mixture, 1 - mask), ALONE)
-    return own, hope * beside * _ramp(alike, OWN)
+    return own, sure * _ramp(alike, OWN)
 
 
 def _share(mixture: Levelled, mask: Tensor) -> Tensor:
@@ -118,7 +115,8 @@ def _both(
 ) -> tuple[Tensor, Tensor]:
     """Two sets of factors, updated together -> what each of them makes, (B, T, F)."""
     together = Factors(
-        *(torch.cat(pair, axis) for *pair, axis in zip(one, other, (2, 1)))
+        torch.cat([one.activations, other.activations], 2),
+        torch.cat([one.spectra, other.spectra], 1),
     )
     activations, spectra = update(magnitude, together, updates, fixed)
     count = one.spectra.shape[1]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .factorisation import factorise
 
-TEMPLATE_UPDATES = 40
+CLIP_UPDATES = 40
 
 
 class QueryLayout(NamedTuple):
@@ -30,6 +30,10 @@ class QueryLayout(NamedTuple):
     def size(self) -> int:
         """Numbers of a query, Q."""
         return self.pooled + self.bins * (1 + self.templates)
+
+    def without_templates(self) -> QueryLayout:
+        """What is left when the templates, which come last, are cut off."""
+        return self._replace(templates=0)
 
     def split(self, queries: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(..., Q) -> embedding (..., E), spectrum (..., F), templates (..., K, F)."""
@@ -55,7 +59,7 @@ def find_templates(magnitude: Tensor, count: int) -> Tensor:
     """
     if not count:
         return magnitude[:, :0]
-    activations, spectra = factorise(magnitude, count, TEMPLATE_UPDATES)
+    activations, spectra = factorise(magnitude, count, CLIP_UPDATES)
     return activations.mean(1)[..., None] * spectra
 
 

@@ -16,7 +16,9 @@ FRAMES, BINS, COUNT = 30, 50, 4
 
 
 def _magnitude(seed: int = 0) -> torch.Tensor:
-    return torch.rand(1, FRAMES, BINS, generator=torch.Generator().manual_seed(seed)) * 2
+    return (
+        torch.rand(1, FRAMES, BINS, generator=torch.Generator().manual_seed(seed)) * 2
+    )
 
 
 def _reference(magnitude, start: Factors, updates: int, fixed: bool) -> np.ndarray:
@@ -70,7 +72,9 @@ def test_the_start_is_the_same_each_time_and_levels_scale_through():
     first, second = factorise(magnitude, COUNT, 5), factorise(magnitude, COUNT, 5)
     assert torch.equal(first.spectra, second.spectra)
     loud = factorise(1000 * magnitude, COUNT, 5)
-    torch.testing.assert_close(loud.product(), 1000 * first.product(), rtol=1e-4, atol=0)
+    torch.testing.assert_close(
+        loud.product(), 1000 * first.product(), rtol=1e-4, atol=0
+    )
 
 
 def test_silence_stays_silent():
