@@ -38,20 +38,35 @@ def tiny_network():
 @pytest.fixture(scope="session")
 def tiny_model(tiny_network, tmp_path_factory):
     """An experiment folder as ESPnet leaves it."""
+    return _write_model(tmp_path_factory.mktemp("exp"), tiny_network, TINY)
+
+
+@pytest.fixture(scope="session")
+def tiny_model_with_parts(tmp_path_factory):
+    """Likewise; its queries carry templates, and its masks go by parts."""
     import torch
 
-    folder = tmp_path_factory.mktemp("exp")
+    from espnet2_caresep.network import CaRESep
+
+    torch.manual_seed(0)
+    sizes = {**TINY, "query_spectrum": True, "query_templates": 3, "parts": True}
+    folder = tmp_path_factory.mktemp("parts")
+    return _write_model(folder, CaRESep(**sizes), sizes)
+
+
+def _write_model(folder, network, sizes):
+    import torch
+
     config = {
         "config": "conf/tiny.yaml",
         "extractor": "caresep",
-        "extractor_conf": TINY,
+        "extractor_conf": sizes,
         "labels": LABELS,
         "seed": 7,
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    state = tiny_network.state_dict()
     torch.save(
-        {f"extractor.network.{name}": value for name, value in state.items()},
+        {f"extractor.network.{key}": x for key, x in network.state_dict().items()},
         folder / "valid.mixture_sdr.best.pth",
     )
     return folder

@@ -190,6 +190,31 @@ def test_bfloat16_changes_little_and_keeps_waveforms_in_float32(monkeypatch):
     assert sdr(batch["speech_mix"], estimate).min() > 100
 
 
+def test_templates_and_parts_are_for_evaluation_alone(monkeypatch):
+    """In bfloat16, too: factors are found in float32."""
+    monkeypatch.setattr(espnet_model, "cpu_has_bfloat16", lambda: True)
+    batch = make_batch()
+    audio, lengths = make_pairs(batch)
+    outputs = {}
+    for name, options in (
+        ("plain", {"query_spectrum": True}),
+        ("parts", {"query_spectrum": True, "query_templates": 3, "parts": True}),
+    ):
+        torch.manual_seed(0)
+        extractor = CaRESepExtractor(513, num_classes=3, **NETWORK, **options)
+        model = ESPnetCaRESepModel(extractor, CLASSES, CaRESepLoss())
+        model.cpu_autocast = "bfloat16"
+        for training in (True, False):
+            model.train(training)
+            torch.manual_seed(0)  # the same dropout
+            query, _ = model.embed(audio[:2], lengths[:2])
+            estimate = model.separate(batch["speech_mix"], query, lengths[:2])
+            assert estimate.dtype == torch.float32 and torch.isfinite(estimate).all()
+            outputs[name, training] = estimate.detach()
+    assert torch.equal(outputs["plain", True], outputs["parts", True])
+    assert not torch.allclose(outputs["plain", False], outputs["parts", False])
+
+
 def test_bfloat16_is_left_out_where_a_cpu_is_slow_at_it(monkeypatch):
     plain, low = build().eval(), build().eval()
     low.cpu_autocast = "bfloat16"

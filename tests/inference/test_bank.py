@@ -160,3 +160,19 @@ def test_what_is_no_bank_is_refused(tmp_path):
         assert "\n" not in str(caught.value)
     with pytest.raises(BankError, match="cannot be written"):
         save_bank(path / "below.safetensors", _bank([[1, 2]]))
+
+
+def test_a_bank_of_queries_with_templates(tiny_model_with_parts, sound, tmp_path):
+    separator = CaRESeparator.from_pretrained(tiny_model_with_parts, "cpu")
+    clips = []
+    for number in range(3):
+        path = tmp_path / f"{number}.wav"
+        soundfile.write(path, sound(number, 0.5)[0], 32000)
+        clips.append(embed_clip(separator, path))
+    bank = extend_bank("dogs", separator, clips)
+    save_bank(tmp_path / "b.safetensors", bank)
+    again = load_bank(tmp_path / "b.safetensors", separator.fingerprint)
+    assert again.layout == separator.network.layout
+    expected = separator.query([tmp_path / f"{number}.wav" for number in range(3)])
+    assert np.allclose(again.query.embedding, expected.embedding, atol=1e-5)
+    assert again.query.embedding.shape == (again.layout.size,)

@@ -37,6 +37,24 @@ def test_queries_of_the_classes_are_those_of_clips(data, tiny_model, tmp_path, c
     assert "skipped u4" in caplog.text
 
 
+def test_templates_are_not_those_of_a_class(data, tiny_model_with_parts, tmp_path):
+    from safetensors.numpy import load_file
+
+    model = shutil.copytree(tiny_model_with_parts, tmp_path / "model")
+    class_queries.main(["--model", str(model), "--data_dir", str(data)])
+    separator = CaRESeparator.from_pretrained(model, "cpu")
+    layout = separator.network.layout
+    kept = layout.without_templates().size
+    found = separator.class_queries["dog"].embedding
+    assert found.shape == (layout.size,) and not found[kept:].any()
+    clips = [separator.query(data / f"{i}.wav").embedding for i in range(2)]
+    assert all(clip[kept:].any() for clip in clips)
+    assert any(np.allclose(found[:kept], clip[:kept], atol=1e-5) for clip in clips)
+    # The file does not hold what is not there
+    (size,) = load_file(model / class_queries.QUERIES_NAME)["dog"].shape
+    assert size == kept + len(separator.labels)
+
+
 def test_the_most_typical_clip_is_nearest_to_the_mean_of_embeddings():
     rows = np.array([[0, 0, 90], [4, 0, 5], [5, 0, 70], [7, 0, 0]], np.float32)
     queries = [Query(row, np.zeros(3, np.float32)) for row in rows]

@@ -124,6 +124,21 @@ def test_long_audio_is_finite_and_deterministic(separator, sound):
     assert np.isfinite(first).all() and np.array_equal(first, again)
 
 
+def test_queries_with_templates_of_clips_of_any_length(tiny_model_with_parts, sound):
+    separator = CaRESeparator.from_pretrained(tiny_model_with_parts, "cpu")
+    layout = separator.network.layout
+    mixture = sound(0, 3.0)[0] + sound(1, 3.0)[0]
+    for seconds in (0.2, 1.0, 3.0):
+        query = separator.query(sound(1, seconds)[0], sample_rate=32000)
+        templates = query.embedding[layout.without_templates().size :]
+        assert (templates >= 0).all() and templates.any()
+        one, two = (separator.separate(mixture, query, 32000) for _ in range(2))
+        assert np.isfinite(one.target).all() and one.target.any()
+        assert np.array_equal(one.target, two.target)
+        error = one.target + one.residual - mixture
+        assert np.abs(error).max() <= 2**-23
+
+
 def test_silent_mixture_gives_silence(separator, sound):
     result = separator.separate(np.zeros((2, 4000), np.float32), sound(1), 32000)
     assert not result.target.any() and not result.residual.any()
