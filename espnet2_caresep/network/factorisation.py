@@ -19,11 +19,7 @@ class Factors(NamedTuple):
     """Magnitudes (B, T, F) as activations @ spectra."""
 
     activations: Tensor  # (B, T, K)
-    spectra: Tensor  # (B, K, F), each of which adds up to 1, or zero
-
-    def product(self) -> Tensor:
-        """(B, T, F)."""
-        return self.activations @ self.spectra
+    spectra: Tensor  # (B, K, F)
 
 
 def factorise(magnitude: Tensor, count: int, updates: int) -> Factors:

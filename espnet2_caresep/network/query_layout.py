@@ -55,7 +55,7 @@ def find_templates(magnitude: Tensor, count: int) -> Tensor:
         count: How many, K.
 
     Returns:
-        (B, K, F), each times its mean activation.
+        (B, K, F), each times its mean activation: they add up to the mean spectrum.
     """
     if not count:
         return magnitude[:, :0]
