@@ -46,10 +46,15 @@ def doubt(query: Tensor, found: Tensor) -> Tensor:
     Returns:
         (B,), 0 to 1.
     """
-    lowest, highest = LIKENESS
-    return ((highest - likeness(query, found)) / (highest - lowest)).clamp(0, 1)
+    return 1 - ramp(likeness(query, found), LIKENESS)
 
 
 def likeness(query: Tensor, found: Tensor) -> Tensor:
     """Cosine of spectra (B, F), given as logarithms: (B,), 0 to 1."""
     return torch.cosine_similarity(query.float().exp(), found.float().exp(), -1)
+
+
+def ramp(values: Tensor, limits: tuple[float, float]) -> Tensor:
+    """0 up to the first limit, 1 from the second one on."""
+    low, high = limits
+    return ((values - low) / (high - low)).clamp(0, 1)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .factorisation import TINY, Factors, factorise, unit_sum, update
 from .level import Levelled
-from .looks import found_spectrum, likeness
+from .looks import found_spectrum, likeness, ramp
 
 PARTS = 4  # of what a mask takes, and as many of what it leaves
 PART_UPDATES, JOINT_UPDATES = 10, 5  # few: parts that fit all too well say nothing new
@@ -44,7 +44,7 @@ def by_parts(mixture: Levelled, mask: Tensor) -> Tensor:
     target, rest = _both(magnitude, taken, left, JOINT_UPDATES)
     found = target / (target + rest + TINY)
     lesser = torch.minimum(_share(mixture, mask), _share(mixture, 1 - mask))
-    return mask + _ramp(lesser, ALONE)[:, None, None] * (found - mask)
+    return mask + ramp(lesser, ALONE)[:, None, None] * (found - mask)
 
 
 def by_templates(mixture: Levelled, mask: Tensor, templates: Tensor) -> Tensor:
@@ -89,13 +89,13 @@ def own_sound(
     """
     if not templates.shape[1]:
         return mask, mask.new_zeros(len(mask))
-    sure = _ramp(_share(mixture, 1 - mask), ALONE) * templates.any(2).any(1)
+    sure = ramp(_share(mixture, 1 - mask), ALONE) * templates.any(2).any(1)
     sure = sure * (likeness(query, found_spectrum(mask, mixture)) > HOPE)
     if not sure.any():
         return mask, sure
     own = by_templates(mixture, mask, templates)
     alike = likeness(query / 2, found_spectrum(own, mixture) / 2)
-    return own, sure * _ramp(alike, OWN)
+    return own, sure * ramp(alike, OWN)
 
 
 def _share(mixture: Levelled, mask: Tensor) -> Tensor:
@@ -124,9 +124,3 @@ def _both(
         activations[..., :count] @ spectra[:, :count],
         activations[..., count:] @ spectra[:, count:],
     )
-
-
-def _ramp(values: Tensor, limits: tuple[float, float]) -> Tensor:
-    """0 up to the first limit, 1 from the second one on."""
-    low, high = limits
-    return ((values - low) / (high - low)).clamp(0, 1)
