@@ -14,8 +14,8 @@ from .factorisation import TINY, Factors, factorise, unit_sum, update
 from .level import Levelled
 from .looks import found_spectrum, likeness, ramp
 
-PARTS = 4  # of what a mask takes, and as many of what it leaves
-PART_UPDATES, JOINT_UPDATES = 10, 5  # few: parts that fit all too well say nothing new
+PARTS = 16  # of what a mask takes, and as many of what it leaves
+PART_UPDATES, JOINT_UPDATES = 5, 5  # few: parts that fit all too well say nothing new
 REST_PARTS = 16  # of what is not the templates' sound
 REST_UPDATES, TEMPLATE_UPDATES = 10, 20
 OWN = (0.97, 0.99)  # likeness of amplitudes, from none that templates are of the sound
