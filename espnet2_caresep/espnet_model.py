@@ -94,12 +94,14 @@ class ESPnetCaRESepModel(AbsESPnetModel):
         self.item_figures: list[dict] | None = None
         self.head_training = None
         if mode == "heads":
-            heads = self.network.anchor_net.tag_heads
-            if heads is None:
+            net = self.network.anchor_net
+            if net.tag_heads is None:
                 raise ConfigError("mode heads needs extractor_conf.tag_heads")
             self.requires_grad_(False)
-            heads.requires_grad_(True)
-            self.head_training = HeadTraining(heads, mixup_alpha)
+            net.tag_heads.requires_grad_(True)
+            self.head_training = HeadTraining(
+                net.tag_heads, mixup_alpha, net.kernel, net.pooled_dim
+            )
         if mode == "cls" and any(widths.values()):
             self.network.anchor_net.augment = SpecAugment(**widths)
 
@@ -169,6 +171,8 @@ class ESPnetCaRESepModel(AbsESPnetModel):
         return loss, stats, len(anchor)
 
     def _heads_step(self, batch: dict) -> tuple[Tensor, dict, int]:
+        if not self.training:
+            self.head_training.finish()
         anchor, lengths = batches.trim(batches.stack(batch, "enroll_ref")[0])
         labels = batches.labels(batch, "enroll_ref")
         with torch.no_grad(), self._autocast(anchor):

@@ -52,6 +52,8 @@ class CaRESep(HTSAT, QuerySeparator):
             and its tags.
         head_dropout: Dropout of the tagging head's input channels.
         tag_heads: Heads, trained last, whose mean gives the clip's tags; 0 is off.
+        known_clips: Clips, likeness to which has half a say in the tags
+            (:class:`~.kernel_tagger.KernelTagger`); 0 is off. Needs ``tag_heads``.
         num_classes: Classes of the tagging head, C.
         shared: Whether one encoder embeds the query and separates. If not, a second
             encoder of the same form embeds and tags (row G of the paper's Table 2).
@@ -87,6 +89,7 @@ class CaRESep(HTSAT, QuerySeparator):
         clip_statistics: bool = False,
         head_dropout: float = 0.0,
         tag_heads: int = 0,
+        known_clips: int = 0,
         num_classes: int = 527,
         shared: bool = True,
     ):
@@ -108,6 +111,7 @@ class CaRESep(HTSAT, QuerySeparator):
             "clip_statistics": clip_statistics,
             "head_dropout": head_dropout,
             "tag_heads": tag_heads,
+            "known_clips": known_clips,
         }
         super().__init__(
             **encoder,
@@ -153,7 +157,8 @@ class CaRESep(HTSAT, QuerySeparator):
         if not shared:
             self.query_net = HTSAT(**encoder)
             # The query network tags
-            self.head = self.statistics = self.sound = self.tag_heads = None
+            self.head = self.statistics = self.sound = None
+            self.tag_heads = self.kernel = None
 
     @property
     def anchor_net(self) -> HTSAT:

@@ -3,7 +3,8 @@
     power -> bands -> BatchNorm -> square image -> Swin encoder -> tokens
           -> mean over valid tokens: the query;  token-semantic head: the tags
              (with clip_statistics, statistics of the bands add to both;
-              with tag_heads, heads that are trained last give the clip's tags)
+              with tag_heads, heads that are trained last give the clip's tags,
+              with known_clips together with its likeness to those)
 
 :class:`~.caresep.CaRESep` is this network with a decoder. Systems whose encoder is not
 shared hold one of their own as query network.
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from .band_split import BandSplit
 from .base import Anchor, AnchorEncoder, mean_over_valid, normalise_rows
+from .kernel_tagger import KernelTagger
 from .query import FLOOR
 from .query_layout import QueryLayout
 from .sound_features import SoundFeatures
@@ -48,6 +50,8 @@ class HTSAT(AnchorEncoder):
         clip_statistics: Statistics of the bands over time add to embedding and tags.
         head_dropout: Dropout of the token-semantic head's input channels.
         tag_heads: Heads, trained last, whose mean gives the clip's tags; 0 is off.
+        known_clips: Clips, likeness to which has half a say in the tags
+            (:class:`KernelTagger`); 0 is off. Needs ``tag_heads``.
 
     Raises:
         ValueError: If sizes do not fit together; the message says which.
@@ -74,6 +78,7 @@ class HTSAT(AnchorEncoder):
         clip_statistics: bool = False,
         head_dropout: float = 0.0,
         tag_heads: int = 0,
+        known_clips: int = 0,
     ):
         check_counts("depths", depths, 4)
         check_counts("heads", heads, 4)
@@ -109,13 +114,17 @@ class HTSAT(AnchorEncoder):
             self.statistics = ClipStatistics(
                 num_bands * band_channels, self.pooled_dim, num_classes
             )
-        self.sound = self.tag_heads = None
+        self.sound = self.tag_heads = self.kernel = None
+        if known_clips and not tag_heads:
+            raise ValueError("known_clips need tag_heads")
         if tag_heads:
             self.sound = SoundFeatures(
                 bins, num_bands, num_bands * band_channels, sample_rate
             )
             dim = self.pooled_dim + self.sound.dim
             self.tag_heads = TagHeads(dim, num_classes, tag_heads)
+        if known_clips:
+            self.kernel = KernelTagger(dim, num_classes, known_clips)
 
     def encode_anchor_spectrum(self, spectrum: Tensor, frames: Tensor) -> Anchor:
         """Like :meth:`encode_anchor`, on spectra (B, T, F) with (B,) valid frames."""
@@ -144,6 +153,9 @@ class HTSAT(AnchorEncoder):
     def _retag(self, anchor: Anchor, features: Tensor) -> Anchor:
         """The last heads' tags; frames differ from their clip as they did before."""
         logits = self.tag_heads(features)
+        if self.kernel is not None:
+            standard = self.tag_heads.standardise(features)
+            logits = (logits + self.kernel(standard)) / 2
         frames = anchor.frame_logits + (logits - anchor.clip_logits)[:, None]
         return Anchor(anchor.query, logits, frames, features)
 

@@ -57,11 +57,15 @@ class TagHeads(nn.Module):
         """Features (B, D) -> mean logits (B, C) in float32."""
         return self.each(features.expand(self.count, -1, -1)).mean(0)
 
+    def standardise(self, features: Tensor) -> Tensor:
+        """Features (..., D) -> float32 of mean 0 and deviation 1, without outliers."""
+        return ((features.float() - self.mean) / self.scale).clamp(-LIMIT, LIMIT)
+
     def each(self, features: Tensor) -> Tensor:
         """Features (H, B, D) for each head -> its logits (H, B, C) in float32."""
         with torch.autocast(features.device.type, enabled=False):
-            x = (features.float() - self.mean) / self.scale
-            x = F.dropout(x.clamp(-LIMIT, LIMIT), self.input_dropout, self.training)
+            x = self.standardise(features)
+            x = F.dropout(x, self.input_dropout, self.training)
             for i, (weight, bias) in enumerate(zip(self.weights, self.biases)):
                 if i:
                     x = F.dropout(F.gelu(x), self.dropout, self.training)

@@ -11,7 +11,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from espnet2_caresep.network.kernel_tagger import KernelTagger
 from espnet2_caresep.network.tag_heads import TagHeads
+from espnet2_caresep.training.kernel import fit
 
 KEPT = 30000  # clips
 DRAWN = 96  # remembered clips from which each head learns in an update
@@ -26,13 +28,22 @@ class HeadTraining:
         heads: The heads to train.
         mixup_alpha: Features and labels of two clips are mixed in random proportion
             Beta(alpha, alpha); 0 is off.
+        kernel: Fitted to all that is remembered, if there is one.
+        embedding: Leading features that are the network's embedding.
     """
 
-    def __init__(self, heads: TagHeads, mixup_alpha: float):
+    def __init__(
+        self,
+        heads: TagHeads,
+        mixup_alpha: float,
+        kernel: KernelTagger | None = None,
+        embedding: int = 0,
+    ):
         self.heads = heads
+        self.kernel, self.embedding = kernel, embedding
         self.mixup_alpha = mixup_alpha
         self.features = self.labels = None
-        self.seen = 0
+        self.seen = self.fitted = 0
 
     def __call__(self, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and labels, (H * drawn, C) each, from which to learn.
@@ -57,6 +68,15 @@ class HeadTraining:
         if known < LEAST:
             logits = logits.detach() + 0 * logits
         return logits, labels.flatten(0, 1)
+
+    def finish(self) -> None:
+        """Fits the kernel, if there are new clips."""
+        if self.kernel is None or self.seen == self.fitted:
+            return
+        known = min(self.seen, KEPT)
+        features = self.heads.standardise(self.features[:known])
+        fit(self.kernel, features, self.labels[:known], self.embedding)
+        self.fitted = self.seen
 
     def _remember(self, features: Tensor, labels: Tensor) -> None:
         if self.features is None:

@@ -56,6 +56,25 @@ def test_validation_is_of_the_clips_themselves():
     assert len(model.item_figures) == 12 and model.head_training.seen == 6
 
 
+def test_the_kernel_is_fitted_before_each_validation():
+    model = build(tag_heads=2, known_clips=8).train()
+    kernel = model.network.kernel
+    model(**batch())
+    assert not kernel.weights.any()
+    model.eval()
+    with torch.no_grad():
+        model(**batch())
+        fitted = kernel.weights.clone()
+        assert fitted[:6].any() and not fitted[6:].any()
+        model(**batch())
+    assert torch.equal(kernel.weights, fitted)  # nothing new has been heard
+    model.train()(**batch())
+    model.eval()
+    with torch.no_grad():
+        model(**batch())
+    assert kernel.weights[6:].any()
+
+
 def test_there_must_be_heads_to_train():
     with pytest.raises(ConfigError, match="tag_heads"):
         build()

@@ -1,0 +1,60 @@
+"""Fitting of the kernel tagger to clips whose labels are known: least squares."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from espnet2_caresep.network.kernel_tagger import KernelTagger
+
+LEAST_SCALE = 1e-3
+EMBEDDING_SHARE = (
+    0.5  # weight of the embedding, which knows training clips all too well
+)
+NEARNESS = 2.0  # of the kernel, over the median of squared distances
+RIDGE = 0.1
+JITTER = 1e-6  # for clips that come twice
+ENOUGH = 1000  # clips whose distances are looked at
+
+
+@torch.no_grad()
+def fit(tagger: KernelTagger, features: Tensor, labels: Tensor, embedding: int) -> None:
+    """Fits a tagger in closed form.
+
+    The first clips, as many as it holds, are those that it compares others with.
+
+    Args:
+        tagger: Any state; all of it changes.
+        features: (N, D) of clips in random order, standardised.
+        labels: (N, C), 0 to 1.
+        embedding: Leading features that are the network's embedding.
+    """
+    share = torch.ones_like(features[0])
+    share[:embedding] = EMBEDDING_SHARE
+    axes = principal_axes(share * features, tagger.axes.shape[1])
+    tagger.axes.copy_(share[:, None] * axes)
+    places = features @ tagger.axes
+    known = places[: len(tagger.clips)]
+    tagger.nearness.copy_(NEARNESS / typical_distance(known))
+    tagger.prior.copy_(labels.mean(0))
+    alike = tagger.likeness(places, known).double()
+    system = alike.T @ alike + RIDGE * tagger.likeness(known, known).double()
+    system.diagonal().add_(JITTER)
+    weights = torch.linalg.solve(system, alike.T @ (labels - tagger.prior).double())
+    for held, found in ((tagger.clips, known), (tagger.weights, weights)):
+        held.zero_()[: len(found)] = found.to(held)
+
+
+def principal_axes(x: Tensor, count: int) -> Tensor:
+    """Directions (D, P) in which rows (N, D) differ most."""
+    centred = (x - x.mean(0)).double()
+    _, vectors = torch.linalg.eigh(centred.T @ centred)
+    return vectors.flip(1)[:, :count].to(x)
+
+
+def typical_distance(x: Tensor) -> Tensor:
+    """Median of the squared distances of rows (N, D) from each other."""
+    distances = torch.pdist(x[:ENOUGH]).square()
+    return (
+        distances.quantile(0.5).clamp(min=LEAST_SCALE) if len(x) > 1 else x.new_ones(())
+    )
