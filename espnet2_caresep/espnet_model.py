@@ -13,7 +13,9 @@ from torch import Tensor
 from espnet2_caresep.config import TAGGING_MODES, ConfigError
 from espnet2_caresep.extractor import CaRESepExtractor
 from espnet2_caresep.training import batch as batches
-from espnet2_caresep.training.heads import HeadTraining
+from espnet2_caresep.training.clip_memory import ClipMemory
+from espnet2_caresep.training.heads import KEPT, HeadTraining
+from espnet2_caresep.training.kernel import KernelTraining
 from espnet2_caresep.training.losses import CaRESepLoss
 from espnet2_caresep.training.precision import cpu_has_bfloat16
 from espnet2_caresep.training.spec_augment import SpecAugment
@@ -92,16 +94,22 @@ class ESPnetCaRESepModel(AbsESPnetModel):
         self.mixup_alpha = mixup_alpha
         self.extract_feats_in_collect_stats = extract_feats_in_collect_stats
         self.item_figures: list[dict] | None = None
-        self.head_training = None
+        self.head_training = self.kernel_training = None
+        net = self.network.anchor_net
+        memory = None
+        if (
+            net.kernel is not None
+        ):  # the encoder moves on: what it said long ago is gone
+            memory = ClipMemory(len(net.kernel.clips))
         if mode == "heads":
-            net = self.network.anchor_net
             if net.tag_heads is None:
                 raise ConfigError("mode heads needs extractor_conf.tag_heads")
             self.requires_grad_(False)
             net.tag_heads.requires_grad_(True)
-            self.head_training = HeadTraining(
-                net.tag_heads, mixup_alpha, net.kernel, net.pooled_dim
-            )
+            memory = ClipMemory(KEPT)
+            self.head_training = HeadTraining(net.tag_heads, memory, mixup_alpha)
+        if net.kernel is not None:
+            self.kernel_training = KernelTraining(net.kernel, memory, net.pooled_dim)
         if mode == "cls" and any(widths.values()):
             self.network.anchor_net.augment = SpecAugment(**widths)
 
@@ -143,6 +151,8 @@ class ESPnetCaRESepModel(AbsESPnetModel):
         Returns:
             Loss, its parts for the log, and the batch size, as ESPnet wants them.
         """
+        if self.kernel_training is not None and not self.training:
+            self.kernel_training.finish()
         if self.separates:
             loss, stats, size = self._separation_step(batch)
         elif self.head_training is not None:
@@ -171,8 +181,6 @@ class ESPnetCaRESepModel(AbsESPnetModel):
         return loss, stats, len(anchor)
 
     def _heads_step(self, batch: dict) -> tuple[Tensor, dict, int]:
-        if not self.training:
-            self.head_training.finish()
         anchor, lengths = batches.trim(batches.stack(batch, "enroll_ref")[0])
         labels = batches.labels(batch, "enroll_ref")
         with torch.no_grad(), self._autocast(anchor):
@@ -189,11 +197,13 @@ class ESPnetCaRESepModel(AbsESPnetModel):
     def _separation_step(self, batch: dict) -> tuple[Tensor, dict, int]:
         triplets = batches.triplets(batch)
         labels = batches.labels(batch, "speech_ref")
-        query, logits = self.embed(
+        query, logits, features = self.embed(
             triplets.anchor,
             triplets.anchor_lengths,
             tag=self.tags and labels is not None,
         )
+        if self.training and features is not None and features.requires_grad:
+            self.kernel_training.memory.remember(features, labels)
         estimate = self.separate(triplets.mixture, query, triplets.lengths)
         loss, stats = self.loss.separation(estimate, triplets.target, triplets.mixture)
         if logits is not None:
@@ -225,7 +235,7 @@ class ESPnetCaRESepModel(AbsESPnetModel):
 
     def embed(
         self, anchor: Tensor, lengths: Tensor, tag: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Query embeddings of anchors, and clip logits where they are asked for.
 
         Args:
@@ -234,17 +244,19 @@ class ESPnetCaRESepModel(AbsESPnetModel):
             tag: Whether to tag, from the same encoder pass where gradient is on.
 
         Returns:
-            Queries (R, Q) and logits (R, C) or None, float32.
+            Queries (R, Q), logits (R, C) or None, and what a kernel is fitted to (R, D)
+            or None, float32.
         """
         if self.query_grad:
             with self._autocast(anchor):
                 if not tag:
-                    return self.network.embed(anchor, lengths).float(), None
+                    return self.network.embed(anchor, lengths).float(), None, None
                 encoded = self.network.encode_anchor(anchor, lengths)
-            return encoded.query.float(), encoded.clip_logits.float()
+            features = None if self.kernel_training is None else encoded.features
+            return encoded.query.float(), encoded.clip_logits.float(), features
         with frozen(self.network), self._autocast(anchor):
             query = self.network.embed(anchor, lengths)
-        return query.float(), self.tag(anchor, lengths) if tag else None
+        return query.float(), self.tag(anchor, lengths) if tag else None, None
 
     def tag(self, audio: Tensor, lengths: Tensor) -> Tensor:
         """Clip logits (R, C) in float32 of waveforms (R, M)."""
@@ -273,7 +285,7 @@ class ESPnetCaRESepModel(AbsESPnetModel):
             figures["rest"] = rest
             figures["rest_estimate"] = self.separate(rest, query, lengths)
         if "other_ref1" in batch:
-            other, _ = self.embed(*batches.stack(batch, "other_ref"))
+            other, *_ = self.embed(*batches.stack(batch, "other_ref"))
             figures["other_estimate"] = self.separate(mixture, other, lengths)
         return separation_figures(target, estimate, **figures)
 

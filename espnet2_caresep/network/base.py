@@ -59,6 +59,7 @@ class AnchorEncoder(nn.Module):
         self.segment_samples = (segment_frames - 1) * hop_length
         self.stft = STFT(n_fft, hop_length)
         self.augment: nn.Module | None = None
+        self.tag_heads = self.kernel = None  # what tags last, if anything does
 
     @property
     def query_dim(self) -> int:

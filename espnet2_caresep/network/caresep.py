@@ -53,7 +53,7 @@ class CaRESep(HTSAT, QuerySeparator):
         head_dropout: Dropout of the tagging head's input channels.
         tag_heads: Heads, trained last, whose mean gives the clip's tags; 0 is off.
         known_clips: Clips, likeness to which has half a say in the tags
-            (:class:`~.kernel_tagger.KernelTagger`); 0 is off. Needs ``tag_heads``.
+            (:class:`~.kernel_tagger.KernelTagger`); 0 is off.
         num_classes: Classes of the tagging head, C.
         shared: Whether one encoder embeds the query and separates. If not, a second
             encoder of the same form embeds and tags (row G of the paper's Table 2).

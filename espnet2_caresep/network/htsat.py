@@ -3,8 +3,8 @@
     power -> bands -> BatchNorm -> square image -> Swin encoder -> tokens
           -> mean over valid tokens: the query;  token-semantic head: the tags
              (with clip_statistics, statistics of the bands add to both;
-              with tag_heads, heads that are trained last give the clip's tags,
-              with known_clips together with its likeness to those)
+              with tag_heads, heads that are trained last give the clip's tags;
+              with known_clips its likeness to those has half a say)
 
 :class:`~.caresep.CaRESep` is this network with a decoder. Systems whose encoder is not
 shared hold one of their own as query network.
@@ -51,7 +51,7 @@ class HTSAT(AnchorEncoder):
         head_dropout: Dropout of the token-semantic head's input channels.
         tag_heads: Heads, trained last, whose mean gives the clip's tags; 0 is off.
         known_clips: Clips, likeness to which has half a say in the tags
-            (:class:`KernelTagger`); 0 is off. Needs ``tag_heads``.
+            (:class:`KernelTagger`); 0 is off.
 
     Raises:
         ValueError: If sizes do not fit together; the message says which.
@@ -114,17 +114,16 @@ class HTSAT(AnchorEncoder):
             self.statistics = ClipStatistics(
                 num_bands * band_channels, self.pooled_dim, num_classes
             )
-        self.sound = self.tag_heads = self.kernel = None
-        if known_clips and not tag_heads:
-            raise ValueError("known_clips need tag_heads")
-        if tag_heads:
+        self.sound = None
+        if tag_heads or known_clips:
             self.sound = SoundFeatures(
                 bins, num_bands, num_bands * band_channels, sample_rate
             )
             dim = self.pooled_dim + self.sound.dim
-            self.tag_heads = TagHeads(dim, num_classes, tag_heads)
-        if known_clips:
-            self.kernel = KernelTagger(dim, num_classes, known_clips)
+            if tag_heads:
+                self.tag_heads = TagHeads(dim, num_classes, tag_heads)
+            if known_clips:
+                self.kernel = KernelTagger(dim, num_classes, known_clips)
 
     def encode_anchor_spectrum(self, spectrum: Tensor, frames: Tensor) -> Anchor:
         """Like :meth:`encode_anchor`, on spectra (B, T, F) with (B,) valid frames."""
@@ -145,17 +144,20 @@ class HTSAT(AnchorEncoder):
                 anchor.clip_logits + logits,
                 anchor.frame_logits + logits[:, None],
             )
-        if self.tag_heads is None:
+        if self.sound is None:
             return anchor
         figures = self.sound(bands.flatten(2), power, valid)
         return self._retag(anchor, torch.cat([query, figures], -1))
 
     def _retag(self, anchor: Anchor, features: Tensor) -> Anchor:
-        """The last heads' tags; frames differ from their clip as they did before."""
-        logits = self.tag_heads(features)
-        if self.kernel is not None:
-            standard = self.tag_heads.standardise(features)
-            logits = (logits + self.kernel(standard)) / 2
+        """Tags of what comes last; frames differ from their clip as they did before."""
+        logits = anchor.clip_logits
+        if self.tag_heads is not None:
+            logits = self.tag_heads(features)
+        # In training, the rest learns as if there were no kernel
+        if self.kernel is not None and not self.training:
+            say = 0.5 * self.kernel.fitted
+            logits = logits + say * (self.kernel(features) - logits)
         frames = anchor.frame_logits + (logits - anchor.clip_logits)[:, None]
         return Anchor(anchor.query, logits, frames, features)
 

@@ -7,7 +7,9 @@ others; their mean is good at both (docs/training.md).
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from .standardised import Standardised
 
 COMPONENTS = 48
 SHARPNESS = (
@@ -15,8 +17,8 @@ SHARPNESS = (
 )
 
 
-class KernelTagger(nn.Module):
-    """Standardised features of a clip -> logits, by its likeness to clips whose labels are known.
+class KernelTagger(Standardised):
+    """Features of a clip -> logits, by its likeness to clips whose labels are known.
 
     Until it is fitted (:func:`espnet2_caresep.training.kernel.fit`) it knows no clip.
     It has no parameters: nothing of it is learned by gradient.
@@ -28,7 +30,7 @@ class KernelTagger(nn.Module):
     """
 
     def __init__(self, dim: int, num_classes: int, known_clips: int):
-        super().__init__()
+        super().__init__(dim)
         components = min(COMPONENTS, dim)
         self.register_buffer("axes", torch.zeros(dim, components))
         self.register_buffer("clips", torch.zeros(known_clips, components))
@@ -36,12 +38,21 @@ class KernelTagger(nn.Module):
         self.register_buffer("weights", torch.zeros(known_clips, num_classes))
         self.register_buffer("prior", torch.zeros(num_classes))
 
+    @property
+    def fitted(self) -> Tensor:
+        """() bool."""
+        return self.nearness > 0
+
+    def place(self, features: Tensor) -> Tensor:
+        """Features (B, D) -> principal components (B, P)."""
+        return self.standardise(features) @ self.axes
+
     def likeness(self, places: Tensor, clips: Tensor) -> Tensor:
         """Gaussian kernel (B, M), 0 to 1, of components (B, P) and (M, P)."""
         return torch.exp(-self.nearness * torch.cdist(places, clips).square())
 
     def forward(self, features: Tensor) -> Tensor:
-        """Standardised features (B, D) -> logits (B, C) in float32."""
+        """Features (B, D) -> logits (B, C) in float32."""
         with torch.autocast(features.device.type, enabled=False):
-            alike = self.likeness(features.float() @ self.axes, self.clips)
+            alike = self.likeness(self.place(features), self.clips)
             return SHARPNESS * (self.prior + alike @ self.weights - 0.5)

@@ -6,11 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-LIMIT = 5.0  # standardised features beyond it are outliers
-LEAST_SCALE = 1e-3
+from .standardised import Standardised
 
 
-class TagHeads(nn.Module):
+class TagHeads(Standardised):
     """Several small networks whose clip logits are averaged.
 
     Each sees the same standardised features. They are batched products, as fast as one
@@ -34,7 +33,7 @@ class TagHeads(nn.Module):
         dropout: float = 0.5,
         input_dropout: float = 0.3,
     ):
-        super().__init__()
+        super().__init__(dim)
         self.count = count
         self.dropout, self.input_dropout = dropout, input_dropout
         sizes = [dim, hidden, hidden, num_classes]
@@ -42,24 +41,11 @@ class TagHeads(nn.Module):
             (2 * torch.rand(count, a, b) - 1) * a**-0.5 for a, b in pairwise(sizes)
         )
         self.biases = nn.ParameterList(torch.zeros(count, 1, b) for b in sizes[1:])
-        self.register_buffer("mean", torch.zeros(dim))
-        self.register_buffer("scale", torch.ones(dim))
         self.register_buffer("settled", torch.tensor(False))  # mean and scale are final
-
-    @torch.no_grad()
-    def standardise_to(self, features: Tensor) -> None:
-        """From now on features like these (B, D) have mean 0 and deviation 1."""
-        if len(features) > 1:
-            self.mean.copy_(features.mean(0))
-            self.scale.copy_(features.std(0).clamp(min=LEAST_SCALE))
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (B, D) -> mean logits (B, C) in float32."""
         return self.each(features.expand(self.count, -1, -1)).mean(0)
-
-    def standardise(self, features: Tensor) -> Tensor:
-        """Features (..., D) -> float32 of mean 0 and deviation 1, without outliers."""
-        return ((features.float() - self.mean) / self.scale).clamp(-LIMIT, LIMIT)
 
     def each(self, features: Tensor) -> Tensor:
         """Features (H, B, D) for each head -> its logits (H, B, C) in float32."""

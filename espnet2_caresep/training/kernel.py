@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from espnet2_caresep.network.kernel_tagger import KernelTagger
+from espnet2_caresep.network.standardised import LEAST_SCALE
+from espnet2_caresep.training.clip_memory import ClipMemory
 
-LEAST_SCALE = 1e-3
 EMBEDDING_SHARE = (
     0.5  # weight of the embedding, which knows training clips all too well
 )
@@ -15,6 +16,28 @@ NEARNESS = 2.0  # of the kernel, over the median of squared distances
 RIDGE = 0.1
 JITTER = 1e-6  # for clips that come twice
 ENOUGH = 1000  # clips whose distances are looked at
+
+
+class KernelTraining:
+    """Fits a tagger to remembered clips.
+
+    Args:
+        tagger: The tagger.
+        memory: The clips.
+        embedding: Leading features that are the network's embedding.
+    """
+
+    def __init__(self, tagger: KernelTagger, memory: ClipMemory, embedding: int):
+        self.tagger, self.memory = tagger, memory
+        self.embedding = embedding
+        self.fitted = 0
+
+    def finish(self) -> None:
+        """Fits, if there are clips that were not there the last time."""
+        if self.fitted < self.memory.seen:
+            memory = self.memory
+            fit(self.tagger, memory.features, memory.labels, self.embedding)
+            self.fitted = memory.seen
 
 
 @torch.no_grad()
@@ -25,15 +48,16 @@ def fit(tagger: KernelTagger, features: Tensor, labels: Tensor, embedding: int) 
 
     Args:
         tagger: Any state; all of it changes.
-        features: (N, D) of clips in random order, standardised.
+        features: (N, D) of clips in random order.
         labels: (N, C), 0 to 1.
         embedding: Leading features that are the network's embedding.
     """
-    share = torch.ones_like(features[0])
+    tagger.standardise_to(features)
+    share = torch.ones_like(tagger.mean)
     share[:embedding] = EMBEDDING_SHARE
-    axes = principal_axes(share * features, tagger.axes.shape[1])
+    axes = principal_axes(share * tagger.standardise(features), tagger.axes.shape[1])
     tagger.axes.copy_(share[:, None] * axes)
-    places = features @ tagger.axes
+    places = tagger.place(features)
     known = places[: len(tagger.clips)]
     tagger.nearness.copy_(NEARNESS / typical_distance(known))
     tagger.prior.copy_(labels.mean(0))

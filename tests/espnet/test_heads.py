@@ -10,14 +10,15 @@ from espnet2_caresep.extractor import CaRESepExtractor
 from espnet2_caresep.network.tag_heads import TagHeads
 from espnet2_caresep.training import heads as heads_module
 from espnet2_caresep.training.batch import trim
+from espnet2_caresep.training.clip_memory import ClipMemory
 from espnet2_caresep.training.heads import DRAWN, HeadTraining
 from espnet2_caresep.training.losses import CaRESepLoss
 
 
-def build(**network):
+def build(mode="heads", **network):
     torch.manual_seed(0)
     extractor = CaRESepExtractor(513, num_classes=3, **NETWORK, **network)
-    return ESPnetCaRESepModel(extractor, CLASSES, CaRESepLoss(), "heads")
+    return ESPnetCaRESepModel(extractor, CLASSES, CaRESepLoss(), mode)
 
 
 def batch():
@@ -53,7 +54,7 @@ def test_validation_is_of_the_clips_themselves():
     with torch.no_grad():
         same = batch()
         assert model(**same)[0] == model(**same)[0]
-    assert len(model.item_figures) == 12 and model.head_training.seen == 6
+    assert len(model.item_figures) == 12 and model.head_training.memory.seen == 6
 
 
 def test_the_kernel_is_fitted_before_each_validation():
@@ -75,6 +76,57 @@ def test_the_kernel_is_fitted_before_each_validation():
     assert kernel.weights[6:].any()
 
 
+def mixtures():
+    out = batch()
+    for n in (1, 2):
+        out[f"speech_ref{n}"] = torch.randn(3, SAMPLES)
+        out[f"speech_ref{n}_lengths"] = torch.full((3,), SAMPLES)
+    out["speech_mix"] = out["speech_ref1"] + out["speech_ref2"]
+    out["speech_mix_lengths"] = torch.full((3,), SAMPLES)
+    return out
+
+
+def test_a_joint_training_fits_the_kernel_to_the_newest_anchors():
+    model = build("cls+sep", known_clips=8).train()
+    kernel, memory = model.network.kernel, model.kernel_training.memory
+    for _ in range(2):
+        loss, _, _ = model(**mixtures())
+    loss.backward()
+    assert memory.seen == 12 and memory.known == 8
+    assert not memory.features.requires_grad
+    model.eval()
+    with torch.no_grad():
+        model(**mixtures())
+    assert kernel.fitted and kernel.weights.any(1).all()
+
+
+def test_a_frozen_encoder_keeps_the_kernel_that_it_has():
+    model = build("cls+sep", known_clips=8).train()
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_("decoder" in name)
+    model.train()(**mixtures())
+    model.eval()
+    with torch.no_grad():
+        model(**mixtures())
+    assert not model.kernel_training.memory.seen and not model.network.kernel.fitted
+
+
+def test_in_training_the_kernel_has_no_say():
+    model = build("cls+sep", known_clips=8, drop_path=0.0).train()
+    net = model.network
+    net.norm.eval()
+    anchors, lengths = torch.randn(3, SAMPLES), torch.full((3,), SAMPLES)
+    with torch.no_grad():
+        joint = net.encode_anchor(anchors, lengths)
+        model.kernel_training.memory.remember(joint.features, torch.eye(3))
+        model.kernel_training.finish()
+        again = net.encode_anchor(anchors, lengths)
+        final = net.eval().encode_anchor(anchors, lengths)
+        kernel = net.kernel(joint.features)
+    assert torch.equal(again.clip_logits, joint.clip_logits)
+    torch.testing.assert_close(final.clip_logits, (joint.clip_logits + kernel) / 2)
+
+
 def test_there_must_be_heads_to_train():
     with pytest.raises(ConfigError, match="tag_heads"):
         build()
@@ -82,11 +134,12 @@ def test_there_must_be_heads_to_train():
 
 def test_clips_are_remembered():
     heads = TagHeads(4, 3, 2)
-    training = HeadTraining(heads, mixup_alpha=0.0)
+    memory = ClipMemory(100)
+    training = HeadTraining(heads, memory, mixup_alpha=0.0)
     for number in range(3):
         features = torch.full((5, 4), float(number))
         logits, labels = training(features, torch.eye(3)[[number] * 5])
-    assert training.seen == 15 and logits.shape == (2 * DRAWN, 3)
+    assert memory.seen == 15 and logits.shape == (2 * DRAWN, 3)
     assert set(labels.argmax(1).tolist()) == {0, 1, 2}
     torch.testing.assert_close(heads.mean, torch.ones(4))
 
@@ -95,13 +148,13 @@ def test_a_training_that_goes_on_keeps_its_standardisation(monkeypatch):
     monkeypatch.setattr(heads_module, "SETTLED", 10)
     monkeypatch.setattr(heads_module, "LEAST", 10)
     heads = TagHeads(4, 3, 2)
-    training = HeadTraining(heads, mixup_alpha=0.0)
+    training = HeadTraining(heads, ClipMemory(100), mixup_alpha=0.0)
     for _ in range(3):
         training(torch.randn(5, 4), torch.eye(3)[[0] * 5])
     assert heads.settled
     again = TagHeads(4, 3, 2)
     again.load_state_dict(heads.state_dict())
-    training = HeadTraining(again, mixup_alpha=0.0)
+    training = HeadTraining(again, ClipMemory(100), mixup_alpha=0.0)
     logits, _ = training(5 + torch.randn(5, 4), torch.eye(3)[[1] * 5])
     assert torch.equal(again.mean, heads.mean)
     # Five clips are too few to learn from.

@@ -31,14 +31,16 @@ def test_it_is_kernel_ridge_regression():
     features, labels = clips(60)
     tagger = KernelTagger(12, 3, 60)
     fit(tagger, features, labels, embedding=5)
-    weighted = features * torch.tensor([EMBEDDING_SHARE] * 5 + [1.0] * 7)
+    mean, scale = features.mean(0), features.std(0)
+    share = torch.tensor([EMBEDDING_SHARE] * 5 + [1.0] * 7)
+    weighted = (features - mean) / scale * share
     distances = torch.pdist(weighted).square()
     prior = labels.mean(0)
     reference = KernelRidge(
         alpha=RIDGE, kernel="rbf", gamma=NEARNESS / distances.quantile(0.5).item()
     ).fit(weighted, labels - prior)
     new, _ = clips(30, seed=1)
-    weighted = new * torch.tensor([EMBEDDING_SHARE] * 5 + [1.0] * 7)
+    weighted = (new - mean) / scale * share
     expected = prior + torch.from_numpy(reference.predict(weighted)).float()
     torch.testing.assert_close(
         tagger(new), SHARPNESS * (expected - 0.5), atol=1e-3, rtol=1e-3
@@ -51,7 +53,8 @@ def test_new_clips_have_the_labels_of_those_that_they_resemble():
     new, labels = clips(60, seed=1)
     right = tagger(new).argmax(1) == labels.argmax(1)
     assert right.float().mean() > 0.9
-    far = tagger(torch.full((1, 12), 100.0))
+    tagger.nearness.fill_(100.0)
+    far = tagger(new[:1] + 5)
     torch.testing.assert_close(far[0], SHARPNESS * (tagger.prior - 0.5))
 
 
@@ -103,7 +106,7 @@ def test_heads_and_kernel_have_half_a_say_each():
     audio = torch.randn(2, 12000)
     one, two = (net.encode_anchor(audio) for net in (heads, both))
     assert torch.equal(one.query, two.query)
-    kernel = both.kernel(both.tag_heads.standardise(two.features))
+    kernel = both.kernel(two.features)
     torch.testing.assert_close(two.clip_logits, (one.clip_logits + kernel) / 2)
     moved = two.clip_logits - one.clip_logits
     torch.testing.assert_close(two.frame_logits, one.frame_logits + moved[:, None])
@@ -114,6 +117,13 @@ def test_a_second_encoder_has_the_kernel():
     assert net.kernel is None and net.query_net.kernel is not None
 
 
-def test_it_needs_heads():
-    with pytest.raises(ValueError, match="known_clips need tag_heads"):
-        CaRESep(**TINY, known_clips=3)
+def test_beside_the_joint_head_it_has_half_a_say_once_it_is_fitted():
+    torch.manual_seed(0)
+    net = CaRESep(**TINY, known_clips=4).eval()
+    audio = torch.randn(2, 12000)
+    before = net.encode_anchor(audio)
+    features = before.features + torch.randn(1, len(before.features[0]))
+    fit(net.kernel, features, torch.eye(5)[:2], net.pooled_dim)
+    after = net.encode_anchor(audio)
+    kernel = net.kernel(before.features)
+    torch.testing.assert_close(after.clip_logits, (before.clip_logits + kernel) / 2)
