@@ -96,20 +96,17 @@ class ESPnetCaRESepModel(AbsESPnetModel):
         self.item_figures: list[dict] | None = None
         self.head_training = self.kernel_training = None
         net = self.network.anchor_net
-        memory = None
-        if (
-            net.kernel is not None
-        ):  # the encoder moves on: what it said long ago is gone
-            memory = ClipMemory(len(net.kernel.clips))
+        memory = ClipMemory(KEPT)
+        if net.kernel is not None:
+            if mode != "heads":  # what the encoder said long ago, it no longer says
+                memory = ClipMemory(len(net.kernel.clips))
+            self.kernel_training = KernelTraining(net.kernel, memory, net.pooled_dim)
         if mode == "heads":
             if net.tag_heads is None:
                 raise ConfigError("mode heads needs extractor_conf.tag_heads")
             self.requires_grad_(False)
             net.tag_heads.requires_grad_(True)
-            memory = ClipMemory(KEPT)
             self.head_training = HeadTraining(net.tag_heads, memory, mixup_alpha)
-        if net.kernel is not None:
-            self.kernel_training = KernelTraining(net.kernel, memory, net.pooled_dim)
         if mode == "cls" and any(widths.values()):
             self.network.anchor_net.augment = SpecAugment(**widths)
 

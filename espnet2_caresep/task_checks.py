@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import numpy as np
 import torch
 import yaml
 from espnet2.tasks import abs_task
@@ -95,6 +96,12 @@ def _check_confs(task, args: argparse.Namespace) -> None:
         )
     if args.ema_start_share and args.ema_decay is None:
         raise ConfigError("--ema_start_share needs --ema_decay")
+    kept = np.atleast_1d(args.keep_nbest_models).max()
+    if args.extractor_conf.get("known_clips") and kept > 1:
+        raise ConfigError(
+            "extractor_conf.known_clips needs keep_nbest_models 1: a mean of models would "
+            "be one of their known clips, too, which are others in each"
+        )
     if args.ngpu > torch.cuda.device_count():
         raise ConfigError(
             f"--ngpu {args.ngpu}: this machine has {torch.cuda.device_count()} CUDA "

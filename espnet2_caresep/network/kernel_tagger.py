@@ -12,9 +12,7 @@ from torch import Tensor
 from .standardised import Standardised
 
 COMPONENTS = 48
-SHARPNESS = (
-    8.0  # logit of a label that is expected with 1 is half of it, and 0.5 gives 0
-)
+SHARPNESS = 8.0  # logits from -4 to 4 where labels from 0 to 1 are expected
 
 
 class KernelTagger(Standardised):

@@ -9,9 +9,7 @@ from espnet2_caresep.network.kernel_tagger import KernelTagger
 from espnet2_caresep.network.standardised import LEAST_SCALE
 from espnet2_caresep.training.clip_memory import ClipMemory
 
-EMBEDDING_SHARE = (
-    0.5  # weight of the embedding, which knows training clips all too well
-)
+EMBEDDING_SHARE = 0.5  # the embedding knows clips of training all too well
 NEARNESS = 2.0  # of the kernel, over the median of squared distances
 RIDGE = 0.1
 JITTER = 1e-6  # for clips that come twice

@@ -64,6 +64,13 @@ def test_an_unknown_key_through_the_real_command(training, tmp_path):
             {"extractor_conf": {**NETWORK, "num_classes": 5}},
             "num_classes is 5, but there are 3 labels",
         ),
+        (
+            {
+                "extractor_conf": {**NETWORK, "known_clips": 9},
+                "keep_nbest_models": [1, 3],
+            },
+            "known_clips needs keep_nbest_models 1",
+        ),
         ({"labels": ["tone", "hiss"]}, "label_spk1:1: class 'buzz' is not in the"),
         ({"labels": ["tone", "tone"]}, "labels: tone comes twice"),
         ({"labels": "nowhere/labels.txt"}, "labels: no such file: nowhere/labels.txt"),
