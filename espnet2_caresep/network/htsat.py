@@ -82,6 +82,9 @@ class HTSAT(AnchorEncoder):
     ):
         check_counts("depths", depths, 4)
         check_counts("heads", heads, 4)
+        for name, count in {"tag_heads": tag_heads, "known_clips": known_clips}.items():
+            if count < 0:
+                raise ValueError(f"{name}: {count} is less than none")
         super().__init__(
             sample_rate=sample_rate,
             n_fft=n_fft,

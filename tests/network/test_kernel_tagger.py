@@ -112,6 +112,12 @@ def test_heads_and_kernel_have_half_a_say_each():
     torch.testing.assert_close(two.frame_logits, one.frame_logits + moved[:, None])
 
 
+@pytest.mark.parametrize("name", ["known_clips", "tag_heads"])
+def test_there_cannot_be_less_than_none(name):
+    with pytest.raises(ValueError, match=f"{name}: -1 is less than none"):
+        CaRESep(**TINY, **{name: -1})
+
+
 def test_a_second_encoder_has_the_kernel():
     net = CaRESep(**TINY, shared=False, tag_heads=2, known_clips=3)
     assert net.kernel is None and net.query_net.kernel is not None
