@@ -133,7 +133,7 @@ def test_a_frozen_query_is_computed_in_evaluation_mode():
     modes = {name: part.training for name, part in model.named_modules()}
     statistics = copy.deepcopy(dict(model.named_buffers()))
     audio, lengths = make_pairs(make_batch())
-    query, _ = model.embed(audio, lengths)
+    query, *_ = model.embed(audio, lengths)
     assert not query.requires_grad
     assert {name: part.training for name, part in model.named_modules()} == modes
     for name, value in model.named_buffers():
@@ -172,8 +172,8 @@ def test_bfloat16_changes_little_and_keeps_waveforms_in_float32(monkeypatch):
     low.cpu_autocast = "bfloat16"
     batch = make_batch()
     audio, lengths = make_pairs(batch)
-    query, _ = plain.embed(audio, lengths)
-    low_query, _ = low.embed(audio, lengths)
+    query, *_ = plain.embed(audio, lengths)
+    low_query, *_ = low.embed(audio, lengths)
     assert low_query.dtype == torch.float32
     assert not torch.equal(query, low_query)
     assert torch.allclose(query, low_query, atol=0.1)
@@ -207,7 +207,7 @@ def test_templates_and_parts_are_for_evaluation_alone(monkeypatch):
         for training in (True, False):
             model.train(training)
             torch.manual_seed(0)  # the same dropout
-            query, _ = model.embed(audio[:2], lengths[:2])
+            query, *_ = model.embed(audio[:2], lengths[:2])
             estimate = model.separate(batch["speech_mix"], query, lengths[:2])
             assert estimate.dtype == torch.float32 and torch.isfinite(estimate).all()
             outputs[name, training] = estimate.detach()
