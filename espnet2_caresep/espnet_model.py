@@ -14,7 +14,7 @@ from espnet2_caresep.config import TAGGING_MODES, ConfigError
 from espnet2_caresep.extractor import CaRESepExtractor
 from espnet2_caresep.training import batch as batches
 from espnet2_caresep.training.clip_memory import ClipMemory
-from espnet2_caresep.training.heads import KEPT, HeadTraining
+from espnet2_caresep.training.heads import HeadTraining
 from espnet2_caresep.training.kernel import KernelTraining
 from espnet2_caresep.training.losses import CaRESepLoss
 from espnet2_caresep.training.precision import cpu_has_bfloat16
@@ -96,7 +96,7 @@ class ESPnetCaRESepModel(AbsESPnetModel):
         self.item_figures: list[dict] | None = None
         self.head_training = self.kernel_training = None
         net = self.network.anchor_net
-        memory = ClipMemory(KEPT)
+        memory = ClipMemory()
         if net.kernel is not None:
             if mode != "heads":  # what the encoder said long ago, it no longer says
                 memory = ClipMemory(len(net.kernel.clips))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+KEPT = 30000  # clips
+
 
 class ClipMemory:
     """The newest clips: their features and labels.
@@ -15,7 +17,7 @@ class ClipMemory:
         size: Clips that are kept.
     """
 
-    def __init__(self, size: int):
+    def __init__(self, size: int = KEPT):
         self.size = size
         self.seen = 0
         self._features = self._labels = None

@@ -13,7 +13,6 @@ from torch import Tensor
 from espnet2_caresep.network.tag_heads import TagHeads
 from espnet2_caresep.training.clip_memory import ClipMemory
 
-KEPT = 30000  # clips
 DRAWN = 96  # remembered clips from which each head learns in an update
 LEAST = 512  # remembered clips before anything is learned
 SETTLED = 2000  # clips after which the standardisation of features no longer changes

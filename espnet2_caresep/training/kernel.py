@@ -60,7 +60,7 @@ def fit(tagger: KernelTagger, features: Tensor, labels: Tensor, embedding: int) 
     tagger.nearness.copy_(NEARNESS / typical_distance(known))
     tagger.prior.copy_(labels.mean(0))
     alike = tagger.likeness(places, known).double()
-    system = alike.T @ alike + RIDGE * tagger.likeness(known, known).double()
+    system = alike.T @ alike + RIDGE * alike[: len(known)]
     system.diagonal().add_(JITTER)
     weights = torch.linalg.solve(system, alike.T @ (labels - tagger.prior).double())
     for held, found in ((tagger.clips, known), (tagger.weights, weights)):

@@ -3,7 +3,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from synthetic import CLASSES, NETWORK, SAMPLES
+from synthetic import CLASSES, NETWORK, SAMPLES, make_batch
 
 from espnet2_caresep import espnet_model
 from espnet2_caresep.config import ConfigError
@@ -25,20 +25,6 @@ def build(mode="cls+sep", loss=None, perturb=False, **options):
             parameter.data += 0.05 * torch.randn_like(parameter)
     loss = CaRESepLoss(**(loss or {}))
     return ESPnetCaRESepModel(extractor, CLASSES, loss, mode, **options)
-
-
-def make_batch(size=2, samples=SAMPLES, seed=0, **extra):
-    generator = torch.Generator().manual_seed(seed)
-    batch = {}
-    for name in ("speech_ref", "enroll_ref", "other_ref"):
-        for n in (1, 2):
-            batch[f"{name}{n}"] = torch.randn(size, samples, generator=generator)
-    batch["speech_mix"] = batch["speech_ref1"] + batch["speech_ref2"]
-    for name in list(batch):
-        batch[f"{name}_lengths"] = torch.full((size,), samples)
-    batch["label1"] = torch.eye(3)[torch.arange(size) % 3]
-    batch["label2"] = torch.eye(3)[(torch.arange(size) + 1) % 3]
-    return {**batch, **extra}
 
 
 def gradients(model, batch):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from synthetic import CLASSES, NETWORK, SAMPLES
+from synthetic import CLASSES, NETWORK, SAMPLES, make_batch
 
 from espnet2_caresep.config import ConfigError
 from espnet2_caresep.espnet_model import ESPnetCaRESepModel
@@ -76,27 +76,17 @@ def test_the_kernel_is_fitted_before_each_validation():
     assert kernel.weights[6:].any()
 
 
-def mixtures():
-    out = batch()
-    for n in (1, 2):
-        out[f"speech_ref{n}"] = torch.randn(3, SAMPLES)
-        out[f"speech_ref{n}_lengths"] = torch.full((3,), SAMPLES)
-    out["speech_mix"] = out["speech_ref1"] + out["speech_ref2"]
-    out["speech_mix_lengths"] = torch.full((3,), SAMPLES)
-    return out
-
-
 def test_a_joint_training_fits_the_kernel_to_the_newest_anchors():
     model = build("cls+sep", known_clips=8).train()
     kernel, memory = model.network.kernel, model.kernel_training.memory
-    for _ in range(2):
-        loss, _, _ = model(**mixtures())
+    for seed in range(2):
+        loss, _, _ = model(**make_batch(3, seed=seed))
     loss.backward()
     assert memory.seen == 12 and memory.known == 8
     assert not memory.features.requires_grad
     model.eval()
     with torch.no_grad():
-        model(**mixtures())
+        model(**make_batch(3))
     assert kernel.fitted and kernel.weights.any(1).all()
 
 
@@ -104,10 +94,10 @@ def test_a_frozen_encoder_keeps_the_kernel_that_it_has():
     model = build("cls+sep", known_clips=8).train()
     for name, parameter in model.named_parameters():
         parameter.requires_grad_("decoder" in name)
-    model.train()(**mixtures())
+    model.train()(**make_batch(3))
     model.eval()
     with torch.no_grad():
-        model(**mixtures())
+        model(**make_batch(3))
     assert not model.kernel_training.memory.seen and not model.network.kernel.fitted
 
 
