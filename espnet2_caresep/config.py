@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
-TAGGING_MODES = ("cls", "heads")  # in which a training sees single clips
+TAGGING_MODES = ("cls", "tagger")  # in which a training sees single clips
 
 
 class ConfigError(ValueError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 
 import torch
 from espnet2.torch_utils.device_funcs import force_gatherable
@@ -14,14 +14,15 @@ from espnet2_caresep.config import TAGGING_MODES, ConfigError
 from espnet2_caresep.extractor import CaRESepExtractor
 from espnet2_caresep.training import batch as batches
 from espnet2_caresep.training.clip_memory import ClipMemory
-from espnet2_caresep.training.heads import HeadTraining
+from espnet2_caresep.training.frozen import frozen, hold_frozen
 from espnet2_caresep.training.kernel import KernelTraining
 from espnet2_caresep.training.losses import CaRESepLoss
 from espnet2_caresep.training.precision import cpu_has_bfloat16
 from espnet2_caresep.training.spec_augment import SpecAugment
+from espnet2_caresep.training.tagger import TaggerTraining
 from espnet2_caresep.training.validation import separation_figures, tagging_figures
 
-MODES = ("sep", "cls", "cls+sep", "heads")
+MODES = ("sep", "cls", "cls+sep", "tagger")
 
 
 class ESPnetCaRESepModel(AbsESPnetModel):
@@ -36,8 +37,9 @@ class ESPnetCaRESepModel(AbsESPnetModel):
         labels: Class names.
         loss: Losses and their weights.
         mode: "sep" separates, "cls" tags the anchors only (the model that a separator
-            is initialised from), "cls+sep" does both, "heads" trains the last heads
-            (``tag_heads``) alone: all else stays as it is, bit for bit.
+            is initialised from), "cls+sep" does both, "tagger" trains the
+            convolutional tagger (``conv_tagger``) alone: all else stays as it is, bit
+            for bit.
         query_grad: Whether the gradient flows through the query; if not, the query
             pass also runs in evaluation mode.
         cpu_autocast: "bfloat16" runs the network in bfloat16 on a CPU that is fast at
@@ -47,8 +49,8 @@ class ESPnetCaRESepModel(AbsESPnetModel):
             Beta(alpha, alpha) at equal level, labels in the same proportion; 0 is off.
             In mode "cls" all anchors are mixed; in "cls+sep", where clean anchors are
             tagged as they are embedded, half as many mixed ones are tagged beside them.
-        time_mask_width: In mode "cls", SpecAugment hides two stretches of time of each
-            anchor, each shorter than this many STFT frames; 0 is off.
+        time_mask_width: In modes "cls" and "tagger", SpecAugment hides two stretches of
+            time of each anchor, each shorter than this many STFT frames; 0 is off.
         freq_mask_width: The same for ranges of frequency, in bands.
         extract_feats_in_collect_stats: ESPnet's switch; the statistics need no model.
 
@@ -94,21 +96,26 @@ class ESPnetCaRESepModel(AbsESPnetModel):
         self.mixup_alpha = mixup_alpha
         self.extract_feats_in_collect_stats = extract_feats_in_collect_stats
         self.item_figures: list[dict] | None = None
-        self.head_training = self.kernel_training = None
+        self.tagger_training = self.kernel_training = None
         net = self.network.anchor_net
-        memory = ClipMemory()
         if net.kernel is not None:
-            if mode != "heads":  # what the encoder said long ago, it no longer says
-                memory = ClipMemory(len(net.kernel.clips))
+            # Where the encoder learns, it no longer says what it said long ago
+            memory = (
+                ClipMemory() if mode == "tagger" else ClipMemory(len(net.kernel.clips))
+            )
             self.kernel_training = KernelTraining(net.kernel, memory, net.pooled_dim)
-        if mode == "heads":
-            if net.tag_heads is None:
-                raise ConfigError("mode heads needs extractor_conf.tag_heads")
+        learner = net
+        if mode == "tagger":
+            learner = net.conv_tagger
+            if learner is None:
+                raise ConfigError("mode tagger needs extractor_conf.conv_tagger")
             self.requires_grad_(False)
-            net.tag_heads.requires_grad_(True)
-            self.head_training = HeadTraining(net.tag_heads, memory, mixup_alpha)
-        if mode == "cls" and any(widths.values()):
-            self.network.anchor_net.augment = SpecAugment(**widths)
+            learner.requires_grad_(True)
+            self.tagger_training = TaggerTraining(
+                net, mixup_alpha, self.kernel_training
+            )
+        if mode in TAGGING_MODES and any(widths.values()):
+            learner.augment = SpecAugment(**widths)
 
     @property
     def network(self) -> torch.nn.Module:
@@ -130,10 +137,7 @@ class ESPnetCaRESepModel(AbsESPnetModel):
         latter, so that their statistics and outputs do not move either
         (``--freeze_param``)."""
         super().train(mode)
-        for module in self.modules():
-            learning = [p.requires_grad for p in module.parameters()]
-            if learning and not any(learning):
-                module.eval()
+        hold_frozen(self)
         return self
 
     def forward(self, **batch) -> tuple[Tensor, dict[str, Tensor], Tensor]:
@@ -152,8 +156,8 @@ class ESPnetCaRESepModel(AbsESPnetModel):
             self.kernel_training.finish()
         if self.separates:
             loss, stats, size = self._separation_step(batch)
-        elif self.head_training is not None:
-            loss, stats, size = self._heads_step(batch)
+        elif self.tagger_training is not None:
+            loss, stats, size = self._tagger_step(batch)
         else:
             loss, stats, size = self._tagging_step(batch)
         stats["loss"] = loss.detach()
@@ -177,18 +181,18 @@ class ESPnetCaRESepModel(AbsESPnetModel):
             self.item_figures += tagging_figures(labels, logits)
         return loss, stats, len(anchor)
 
-    def _heads_step(self, batch: dict) -> tuple[Tensor, dict, int]:
+    def _tagger_step(self, batch: dict) -> tuple[Tensor, dict, int]:
         anchor, lengths = batches.trim(batches.stack(batch, "enroll_ref")[0])
         labels = batches.labels(batch, "enroll_ref")
-        with torch.no_grad(), self._autocast(anchor):
-            encoded = self.network.encode_anchor(anchor, lengths)
-        logits = encoded.clip_logits
+        if self.training:
+            with self._autocast(anchor):
+                self.tagger_training.remember(anchor, lengths, labels)
+                logits, labels = self.tagger_training.learn()
+        else:
+            logits = self.tag(anchor, lengths)
         if self.item_figures is not None:
             self.item_figures += tagging_figures(labels, logits)
-        learned = labels
-        if self.training:
-            logits, learned = self.head_training(encoded.features, labels)
-        loss, stats = self.loss.tagging(logits, learned)
+        loss, stats = self.loss.tagging(logits, labels)
         return loss, stats, len(anchor)
 
     def _separation_step(self, batch: dict) -> tuple[Tensor, dict, int]:
@@ -285,16 +289,3 @@ class ESPnetCaRESepModel(AbsESPnetModel):
             other, *_ = self.embed(*batches.stack(batch, "other_ref"))
             figures["other_estimate"] = self.separate(mixture, other, lengths)
         return separation_figures(target, estimate, **figures)
-
-
-@contextmanager
-def frozen(module: torch.nn.Module):
-    """Evaluation mode without gradient, and back to the former mode of every part."""
-    training = [part for part in module.modules() if part.training]
-    module.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for part in training:
-            part.training = True

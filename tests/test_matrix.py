@@ -122,9 +122,10 @@ def test_every_row_of_the_paper_has_its_configuration():
     starts = {"pann_cls", "train_pann_cls"}
     ours = {f"train_debsounds_{name}" for name in ("cpu", "more")}
     ours |= {f"{name}_cls" for name in ours}
-    steps = ("long", "heads", "refine", "compare", "mask", "other", "again", "looks")
+    steps = ("long", "tagger", "refine", "compare", "mask", "other", "again", "looks")
     steps += ("third",)
     ours |= {f"train_debsounds_more_{step}" for step in steps}
+    ours |= {f"train_debsounds_cpu_{step}" for step in ("tagger", "st_sed_sep")}
     assert names - listed == starts | ours
 
 

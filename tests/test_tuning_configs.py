@@ -169,15 +169,17 @@ def test_a_configuration_starts_from_one_beside_it(path):
     """The driver trains NAME.yaml first where the start is exp/caresep_NAME/..."""
     for item in read(path).get("init_param", []):
         name = item.split("/")[1].removeprefix("caresep_")
-        # From tagging, or from what a shorter training has reached; heads come after
-        # it, and nothing that could make them stale after them
-        start, modes = read(path.parent / f"{name}.yaml"), {"cls", read(path)["mode"]}
-        if "heads" in modes:
-            modes = {"sep", "cls+sep"}
-        if start["mode"] == "heads" or "freeze_param" in start:
-            modes = {start["mode"]}
-            frozen = {part.split(".")[-1] for part in read(path)["freeze_param"]}
-            tagging = {"split", "norm", "encoder", "head", "statistics", "tag_heads"}
+        # From tagging, or from what a shorter training has reached; the tagger comes
+        # after an encoder, and nothing that could make it stale after it
+        start, mode = read(path.parent / f"{name}.yaml"), read(path)["mode"]
+        modes = {"cls", "tagger", mode}
+        if mode == "tagger":
+            modes = {"cls", "sep", "cls+sep"}
+        frozen = {part.split(".")[-1] for part in read(path).get("freeze_param", [])}
+        if start["mode"] == "tagger":
+            assert "conv_tagger" in frozen
+        if "freeze_param" in start and "encoder" in str(start["freeze_param"]):
+            tagging = {"split", "norm", "encoder", "head", "statistics", "conv_tagger"}
             assert tagging <= frozen
         assert start["mode"] in modes
 
@@ -199,7 +201,7 @@ def test_every_configuration_builds_its_network(path):
 @pytest.mark.parametrize("config", ["debsounds_cpu", "debsounds_more"])
 def test_our_models_start_from_the_network_that_they_train(config):
     names = (f"train_{config}.yaml", f"train_{config}_cls.yaml")
-    unlearned = {"known_clips", "query_templates", "parts"}
+    unlearned = {"known_clips", "query_templates", "parts", "conv_tagger"}
     learned = []
     for name in (*names, "train_debsounds_cpu.yaml"):
         conf = read(TUNING / name)["extractor_conf"]
@@ -221,7 +223,7 @@ def test_the_installed_model_goes_on_with_the_network_that_it_starts_from():
 @pytest.mark.parametrize(
     ("start_of", "config", "learning"),
     [
-        ("heads", "refine", {"refinement"}),
+        ("tagger", "refine", {"refinement"}),
         ("refine", "compare", {"refinement", "spectrum"}),
         ("compare", "mask", {"refinement", "spectrum", "decoder", "merge"}),
         ("mask", "other", {"refinement", "spectrum", "decoder", "merge"}),
@@ -243,10 +245,15 @@ def test_the_last_steps_train_parts_of_the_mask(start_of, config, learning):
     assert parts - set(step["freeze_param"]) == {prefix + name for name in learning}
 
 
-def test_the_last_heads_are_of_the_network_that_they_are_trained_on():
-    names = ("long", "heads")
-    long, heads = (read(TUNING / f"train_debsounds_more_{name}.yaml") for name in names)
-    network = heads["extractor_conf"]
-    assert heads["mode"] == "heads"
-    assert network.pop("tag_heads") and network.pop("known_clips")
-    assert network == long["extractor_conf"]
+@pytest.mark.parametrize(
+    ("start_of", "config"),
+    [("debsounds_more_long", "debsounds_more"), ("debsounds_cpu_cls", "debsounds_cpu")],
+)
+def test_the_tagger_is_of_the_network_that_it_is_trained_on(start_of, config):
+    start_of, tagger = (
+        read(TUNING / f"train_{name}.yaml") for name in (start_of, f"{config}_tagger")
+    )
+    network = tagger["extractor_conf"]
+    assert tagger["mode"] == "tagger" and network.pop("conv_tagger")
+    network.pop("known_clips", None)
+    assert network == start_of["extractor_conf"]

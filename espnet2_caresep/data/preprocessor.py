@@ -31,7 +31,7 @@ class PairMixingPreprocessor(AbsPreprocessor):
     Args:
         train: Whether draws change from epoch to epoch.
         labels: Class names.
-        mode: The training's; "cls" and "heads" yield anchors and labels only.
+        mode: The training's; "cls" and "tagger" yield anchors and labels only.
         sample_rate: Sampling rate in Hz.
         max_samples: Longest segment that the network takes.
         seed: Seed of the training.

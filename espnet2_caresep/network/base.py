@@ -19,7 +19,7 @@ class Anchor(NamedTuple):
     query: Tensor  # (B, query_dim)
     clip_logits: Tensor  # (B, classes)
     frame_logits: Tensor  # (B, token frames, classes)
-    features: Tensor | None = None  # (B, D), what heads trained last tag from
+    features: Tensor | None = None  # (B, D), what a kernel tags from
 
 
 class AnchorEncoder(nn.Module):
@@ -59,7 +59,7 @@ class AnchorEncoder(nn.Module):
         self.segment_samples = (segment_frames - 1) * hop_length
         self.stft = STFT(n_fft, hop_length)
         self.augment: nn.Module | None = None
-        self.tag_heads = self.kernel = None  # what tags last, if anything does
+        self.conv_tagger = self.kernel = None  # what tags last, if anything does
 
     @property
     def query_dim(self) -> int:

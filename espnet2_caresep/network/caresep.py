@@ -51,7 +51,8 @@ class CaRESep(HTSAT, QuerySeparator):
         clip_statistics: Statistics of a clip's bands over time add to its embedding
             and its tags.
         head_dropout: Dropout of the tagging head's input channels.
-        tag_heads: Heads, trained last, whose mean gives the clip's tags; 0 is off.
+        conv_tagger: Channels of convolutions that learn last and give the clip's tags
+            (:class:`~.conv_tagger.ConvTagger`); 0 is off.
         known_clips: Clips, likeness to which has half a say in the tags
             (:class:`~.kernel_tagger.KernelTagger`); 0 is off.
         num_classes: Classes of the tagging head, C.
@@ -88,7 +89,7 @@ class CaRESep(HTSAT, QuerySeparator):
         parts: bool = False,
         clip_statistics: bool = False,
         head_dropout: float = 0.0,
-        tag_heads: int = 0,
+        conv_tagger: int = 0,
         known_clips: int = 0,
         num_classes: int = 527,
         shared: bool = True,
@@ -110,7 +111,7 @@ class CaRESep(HTSAT, QuerySeparator):
             "num_classes": num_classes,
             "clip_statistics": clip_statistics,
             "head_dropout": head_dropout,
-            "tag_heads": tag_heads,
+            "conv_tagger": conv_tagger,
             "known_clips": known_clips,
         }
         super().__init__(
@@ -158,7 +159,7 @@ class CaRESep(HTSAT, QuerySeparator):
             self.query_net = HTSAT(**encoder)
             # The query network tags
             self.head = self.statistics = self.sound = None
-            self.tag_heads = self.kernel = None
+            self.conv_tagger = self.kernel = None
 
     @property
     def anchor_net(self) -> HTSAT:

@@ -79,7 +79,7 @@ class CNN14(AnchorEncoder):
         self.norm = nn.BatchNorm1d(num_mels)
         widths = [channels * 2**i for i in range(6)]
         self.blocks = nn.ModuleList(
-            _block(before, width) for before, width in zip([1, *widths], widths)
+            conv_block(before, width) for before, width in zip([1, *widths], widths)
         )
         self.hidden = nn.Linear(widths[-1], widths[-1])
         self.classes = nn.Linear(widths[-1], num_classes)
@@ -116,7 +116,7 @@ class CNN14(AnchorEncoder):
         return F.relu(self.hidden(pooled))
 
 
-def _block(in_channels: int, out_channels: int) -> nn.Sequential:
+def conv_block(in_channels: int, out_channels: int) -> nn.Sequential:
     """Two 3 x 3 convolutions with BatchNorm and ReLU."""
     layers: list[nn.Module] = []
     for channels in (in_channels, out_channels):

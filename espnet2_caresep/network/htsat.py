@@ -3,7 +3,7 @@
     power -> bands -> BatchNorm -> square image -> Swin encoder -> tokens
           -> mean over valid tokens: the query;  token-semantic head: the tags
              (with clip_statistics, statistics of the bands add to both;
-              with tag_heads, heads that are trained last give the clip's tags;
+              with conv_tagger, convolutions that learn last give the clip's tags;
               with known_clips its likeness to those has half a say)
 
 :class:`~.caresep.CaRESep` is this network with a decoder. Systems whose encoder is not
@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from .band_split import BandSplit
 from .base import Anchor, AnchorEncoder, mean_over_valid, normalise_rows
+from .conv_tagger import ConvTagger
 from .kernel_tagger import KernelTagger
 from .query import FLOOR
 from .query_layout import QueryLayout
 from .sound_features import SoundFeatures
 from .statistics import ClipStatistics
 from .swin_unet import TOKEN_FRAMES, Encoder, Fold, square_pieces
-from .tag_heads import TagHeads
 from .tagging import TokenSemanticHead
 
 
@@ -49,7 +49,8 @@ class HTSAT(AnchorEncoder):
         hint_channels: Channels of a picture that the encoder can be given.
         clip_statistics: Statistics of the bands over time add to embedding and tags.
         head_dropout: Dropout of the token-semantic head's input channels.
-        tag_heads: Heads, trained last, whose mean gives the clip's tags; 0 is off.
+        conv_tagger: Channels of convolutions (:class:`ConvTagger`) that learn last and
+            give the clip's tags; 0 is off.
         known_clips: Clips, likeness to which has half a say in the tags
             (:class:`KernelTagger`); 0 is off.
 
@@ -77,12 +78,13 @@ class HTSAT(AnchorEncoder):
         hint_channels: int = 0,
         clip_statistics: bool = False,
         head_dropout: float = 0.0,
-        tag_heads: int = 0,
+        conv_tagger: int = 0,
         known_clips: int = 0,
     ):
         check_counts("depths", depths, 4)
         check_counts("heads", heads, 4)
-        for name, count in {"tag_heads": tag_heads, "known_clips": known_clips}.items():
+        counts = {"conv_tagger": conv_tagger, "known_clips": known_clips}
+        for name, count in counts.items():
             if count < 0:
                 raise ValueError(f"{name}: {count} is less than none")
         super().__init__(
@@ -117,16 +119,19 @@ class HTSAT(AnchorEncoder):
             self.statistics = ClipStatistics(
                 num_bands * band_channels, self.pooled_dim, num_classes
             )
+        if conv_tagger:
+            # The rest of a network starts alike with and without it
+            with torch.random.fork_rng(devices=[]):
+                self.conv_tagger = ConvTagger(
+                    bins, num_bands, sample_rate, conv_tagger, num_classes
+                )
         self.sound = None
-        if tag_heads or known_clips:
+        if known_clips:
             self.sound = SoundFeatures(
                 bins, num_bands, num_bands * band_channels, sample_rate
             )
             dim = self.pooled_dim + self.sound.dim
-            if tag_heads:
-                self.tag_heads = TagHeads(dim, num_classes, tag_heads)
-            if known_clips:
-                self.kernel = KernelTagger(dim, num_classes, known_clips)
+            self.kernel = KernelTagger(dim, num_classes, known_clips)
 
     def encode_anchor_spectrum(self, spectrum: Tensor, frames: Tensor) -> Anchor:
         """Like :meth:`encode_anchor`, on spectra (B, T, F) with (B,) valid frames."""
@@ -147,22 +152,28 @@ class HTSAT(AnchorEncoder):
                 anchor.clip_logits + logits,
                 anchor.frame_logits + logits[:, None],
             )
-        if self.sound is None:
-            return anchor
-        figures = self.sound(bands.flatten(2), power, valid)
-        return self._retag(anchor, torch.cat([query, figures], -1))
+        if self.sound is not None:
+            figures = self.sound(bands.flatten(2), power, valid)
+            anchor = anchor._replace(features=torch.cat([query, figures], -1))
+        # In training, the rest learns as if nothing tagged behind it
+        return anchor if self.training else self._retag(anchor, power, valid)
 
-    def _retag(self, anchor: Anchor, features: Tensor) -> Anchor:
+    def _retag(self, anchor: Anchor, power: Tensor, valid: Tensor) -> Anchor:
         """Tags of what comes last; frames differ from their clip as they did before."""
         logits = anchor.clip_logits
-        if self.tag_heads is not None:
-            logits = self.tag_heads(features)
-        # In training, the rest learns as if there were no kernel
-        if self.kernel is not None and not self.training:
+        if self.conv_tagger is not None:
+            heard = self.conv_tagger(self.conv_tagger.picture(power, valid))
+            logits = logits + self.conv_tagger.trained * (heard - logits)
+        if self.kernel is not None:
             say = 0.5 * self.kernel.fitted
-            logits = logits + say * (self.kernel(features) - logits)
+            logits = logits + say * (self.kernel(anchor.features) - logits)
         frames = anchor.frame_logits + (logits - anchor.clip_logits)[:, None]
-        return Anchor(anchor.query, logits, frames, features)
+        return anchor._replace(clip_logits=logits, frame_logits=frames)
+
+    def tagger_picture(self, audio: Tensor, lengths: Tensor) -> Tensor:
+        """What :class:`ConvTagger` sees of clips (B, N) of at most a segment (B, T, K)."""
+        power, valid, _ = self._level(*self._analyse(audio, lengths))
+        return self.conv_tagger.picture(power, valid)
 
     def _tokens(self, flat: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Final tokens as (B, t, k, 8D), and which token frames hold audio (B, t)."""

@@ -1,4 +1,4 @@
-"""What a network said of clips, remembered: the pass through it is what a clip costs."""
+"""What is known of clips, remembered: loading and analysing them is what they cost."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class ClipMemory:
         self._features = self._labels = None
 
     def remember(self, features: Tensor, labels: Tensor) -> None:
-        """Further clips, at most ``size``: features (B, D) and labels (B, C)."""
+        """Further clips, at most ``size``: features (B, ...) and labels (B, C)."""
         if self._features is None:
-            self._features = features.new_zeros(self.size, features.shape[1])
+            self._features = features.new_zeros(self.size, *features.shape[1:])
             self._labels = labels.new_zeros(self.size, labels.shape[1])
         order = torch.arange(len(features), device=features.device)
         place = (self.seen + order) % self.size
@@ -39,7 +39,7 @@ class ClipMemory:
 
     @property
     def features(self) -> Tensor:
-        """(known, D)."""
+        """(known, ...)."""
         return self._features[: self.known]
 
     @property

@@ -7,11 +7,12 @@ from synthetic import CLASSES, NETWORK, SAMPLES, make_batch
 
 from espnet2_caresep import espnet_model
 from espnet2_caresep.config import ConfigError
-from espnet2_caresep.espnet_model import ESPnetCaRESepModel, frozen
+from espnet2_caresep.espnet_model import ESPnetCaRESepModel
 from espnet2_caresep.extractor import CaRESepExtractor
 from espnet2_caresep.scoring.average_precision import mean_average_precision
 from espnet2_caresep.scoring.metrics import sdr, silence_sdr
 from espnet2_caresep.training.batch import mixup
+from espnet2_caresep.training.frozen import frozen
 from espnet2_caresep.training.losses import CaRESepLoss
 from espnet2_caresep.training.validation import epoch_scores, separation_figures
 

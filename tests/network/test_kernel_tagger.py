@@ -96,15 +96,16 @@ def test_axes_are_those_of_a_singular_value_decomposition():
     )
 
 
-def test_heads_and_kernel_have_half_a_say_each():
+def test_tagger_and_kernel_have_half_a_say_each():
     torch.manual_seed(0)
-    both = CaRESep(**TINY, tag_heads=2, known_clips=4).eval()
-    heads = CaRESep(**TINY, tag_heads=2).eval()
-    heads.load_state_dict(both.state_dict(), strict=False)
+    both = CaRESep(**TINY, conv_tagger=2, known_clips=4).eval()
+    both.conv_tagger.norm.num_batches_tracked.fill_(1)
+    tagger = CaRESep(**TINY, conv_tagger=2).eval()
+    tagger.load_state_dict(both.state_dict(), strict=False)
     features = torch.randn(4, both.pooled_dim + both.sound.dim)
     fit(both.kernel, features, torch.eye(5)[:4], both.pooled_dim)
     audio = torch.randn(2, 12000)
-    one, two = (net.encode_anchor(audio) for net in (heads, both))
+    one, two = (net.encode_anchor(audio) for net in (tagger, both))
     assert torch.equal(one.query, two.query)
     kernel = both.kernel(two.features)
     torch.testing.assert_close(two.clip_logits, (one.clip_logits + kernel) / 2)
@@ -112,14 +113,14 @@ def test_heads_and_kernel_have_half_a_say_each():
     torch.testing.assert_close(two.frame_logits, one.frame_logits + moved[:, None])
 
 
-@pytest.mark.parametrize("name", ["known_clips", "tag_heads"])
+@pytest.mark.parametrize("name", ["known_clips", "conv_tagger"])
 def test_there_cannot_be_less_than_none(name):
     with pytest.raises(ValueError, match=f"{name}: -1 is less than none"):
         CaRESep(**TINY, **{name: -1})
 
 
 def test_a_second_encoder_has_the_kernel():
-    net = CaRESep(**TINY, shared=False, tag_heads=2, known_clips=3)
+    net = CaRESep(**TINY, shared=False, conv_tagger=2, known_clips=3)
     assert net.kernel is None and net.query_net.kernel is not None
 
 

@@ -1,4 +1,4 @@
-"""Training of the last tagging heads: they learn, and nothing else moves."""
+"""Training of the tagger alone, which moves nothing else, and of the kernel."""
 
 import pytest
 import torch
@@ -7,15 +7,14 @@ from synthetic import CLASSES, NETWORK, SAMPLES, make_batch
 from espnet2_caresep.config import ConfigError
 from espnet2_caresep.espnet_model import ESPnetCaRESepModel
 from espnet2_caresep.extractor import CaRESepExtractor
-from espnet2_caresep.network.tag_heads import TagHeads
-from espnet2_caresep.training import heads as heads_module
+from espnet2_caresep.network import conv_tagger as conv_tagger_module
+from espnet2_caresep.training import tagger as tagger_module
 from espnet2_caresep.training.batch import trim
 from espnet2_caresep.training.clip_memory import ClipMemory
-from espnet2_caresep.training.heads import DRAWN, HeadTraining
 from espnet2_caresep.training.losses import CaRESepLoss
 
 
-def build(mode="heads", **network):
+def build(mode="tagger", **network):
     torch.manual_seed(0)
     extractor = CaRESepExtractor(513, num_classes=3, **NETWORK, **network)
     return ESPnetCaRESepModel(extractor, CLASSES, CaRESepLoss(), mode)
@@ -30,9 +29,9 @@ def batch():
     return out
 
 
-def test_only_the_heads_learn(monkeypatch):
-    monkeypatch.setattr(heads_module, "LEAST", 6)
-    model = build(tag_heads=2, clip_statistics=True, head_dropout=0.5).train()
+def test_only_the_tagger_learns(monkeypatch):
+    monkeypatch.setattr(tagger_module, "LEAST", 6)
+    model = build(conv_tagger=2, clip_statistics=True, head_dropout=0.5).train()
     before = {k: v.clone() for k, v in model.state_dict().items()}
     optimizer = torch.optim.AdamW(model.parameters(), 1e-2, weight_decay=0.1)
     for _ in range(3):
@@ -42,23 +41,64 @@ def test_only_the_heads_learn(monkeypatch):
         optimizer.step()
     assert set(stats) == {"loss", "bce"} and size == 6
     moved = {k for k, v in model.state_dict().items() if not torch.equal(v, before[k])}
-    learned = {name for name in before if ".tag_heads." in name}
-    assert moved == {name for name in learned if not name.endswith("settled")}
+    assert moved == {name for name in before if ".conv_tagger." in name}
+
+
+def test_it_learns_what_it_is_shown(monkeypatch):
+    monkeypatch.setattr(tagger_module, "LEAST", 6)
+    monkeypatch.setattr(tagger_module, "DRAWN", 12)
+    monkeypatch.setattr(conv_tagger_module, "DROPOUT", 0.0)
+    model = build(conv_tagger=4).train()
+    time = torch.arange(SAMPLES) / 32000
+    tones = torch.stack([torch.sin(6.28 * hz * time) for hz in (200, 1000, 5000)])
+    tones = tones + 0.01 * torch.randn(3, SAMPLES)
+    shown = batch()
+    for n in (1, 2):
+        shown[f"enroll_ref{n}"] = tones
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-2)
+    losses = []
+    for _ in range(40):
+        loss, _, _ = model(**shown)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
 
 
 def test_validation_is_of_the_clips_themselves():
-    model = build(tag_heads=2).train()
+    model = build(conv_tagger=2).train()
     model(**batch())
     model.eval()
     model.item_figures = []
     with torch.no_grad():
         same = batch()
         assert model(**same)[0] == model(**same)[0]
-    assert len(model.item_figures) == 12 and model.head_training.memory.seen == 6
+    assert len(model.item_figures) == 12 and model.tagger_training.memory.seen == 6
+
+
+def test_the_tagger_learns_nothing_before_it_knows_enough_clips():
+    model = build(conv_tagger=2).train()
+    loss, _, _ = model(**batch())
+    loss.backward()
+    assert not any(p.grad.any() for p in model.network.conv_tagger.parameters())
+
+
+def test_masks_hide_parts_of_its_pictures_in_training_alone():
+    torch.manual_seed(0)
+    extractor = CaRESepExtractor(513, num_classes=3, **NETWORK, conv_tagger=2)
+    model = ESPnetCaRESepModel(
+        extractor, CLASSES, CaRESepLoss(), "tagger", time_mask_width=20
+    )
+    tagger = model.network.conv_tagger
+    assert model.network.augment is None and tagger.augment.time_mask_width == 20
+    assert "augment" not in "".join(model.state_dict())
+    picture = torch.randn(1, 128, 64)
+    assert torch.equal(tagger.eval()(picture), tagger(picture))
 
 
 def test_the_kernel_is_fitted_before_each_validation():
-    model = build(tag_heads=2, known_clips=8).train()
+    model = build(conv_tagger=2, known_clips=8).train()
     kernel = model.network.kernel
     model(**batch())
     assert not kernel.weights.any()
@@ -117,42 +157,19 @@ def test_in_training_the_kernel_has_no_say():
     torch.testing.assert_close(final.clip_logits, (joint.clip_logits + kernel) / 2)
 
 
-def test_there_must_be_heads_to_train():
-    with pytest.raises(ConfigError, match="tag_heads"):
+def test_there_must_be_a_tagger_to_train():
+    with pytest.raises(ConfigError, match="conv_tagger"):
         build()
 
 
-def test_clips_are_remembered():
-    heads = TagHeads(4, 3, 2)
-    memory = ClipMemory(100)
-    training = HeadTraining(heads, memory, mixup_alpha=0.0)
+def test_the_newest_clips_are_remembered():
+    memory = ClipMemory(8)
     for number in range(3):
-        features = torch.full((5, 4), float(number))
-        logits, labels = training(features, torch.eye(3)[[number] * 5])
-    assert memory.seen == 15 and logits.shape == (2 * DRAWN, 3)
-    assert set(labels.argmax(1).tolist()) == {0, 1, 2}
-    torch.testing.assert_close(heads.mean, torch.ones(4))
-
-
-def test_a_training_that_goes_on_keeps_its_standardisation(monkeypatch):
-    monkeypatch.setattr(heads_module, "SETTLED", 10)
-    monkeypatch.setattr(heads_module, "LEAST", 10)
-    heads = TagHeads(4, 3, 2)
-    training = HeadTraining(heads, ClipMemory(100), mixup_alpha=0.0)
-    for _ in range(3):
-        training(torch.randn(5, 4), torch.eye(3)[[0] * 5])
-    assert heads.settled
-    again = TagHeads(4, 3, 2)
-    again.load_state_dict(heads.state_dict())
-    training = HeadTraining(again, ClipMemory(100), mixup_alpha=0.0)
-    logits, _ = training(5 + torch.randn(5, 4), torch.eye(3)[[1] * 5])
-    assert torch.equal(again.mean, heads.mean)
-    # Five clips are too few to learn from.
-    logits.sum().backward()
-    assert not any(p.grad.any() for p in again.parameters())
-    logits, _ = training(torch.randn(5, 4), torch.eye(3)[[1] * 5])
-    logits.sum().backward()
-    assert all(p.grad.any() for p in again.parameters())
+        pictures = torch.full((5, 4, 2), float(number)).half()
+        memory.remember(pictures, torch.eye(3)[[number] * 5])
+    assert memory.seen == 15 and memory.known == 8
+    assert sorted(memory.features[:, 0, 0].tolist()) == [1] * 3 + [2] * 5
+    assert memory.features.dtype == torch.float16 and memory.labels.shape == (8, 3)
 
 
 def test_zeros_around_a_clip_are_left_out():

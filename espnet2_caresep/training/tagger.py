@@ -1,0 +1,64 @@
+"""Training of the convolutional tagger alone, on pictures of clips that it has seen.
+
+A picture is small and varied anew each time, so clips are loaded once and remembered. A
+training that goes on after a stop learns nothing until it knows enough of them again.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from espnet2_caresep.network.base import AnchorEncoder
+from espnet2_caresep.training.clip_memory import ClipMemory
+from espnet2_caresep.training.kernel import KernelTraining
+from espnet2_caresep.training.pictures import mix, vary
+
+KEPT = 8192  # pictures
+DRAWN = 64  # pictures of which an update learns
+LEAST = 512  # pictures before anything is learned
+
+
+class TaggerTraining:
+    """Remembers pictures of clips, and has the tagger learn from variations of them.
+
+    Args:
+        network: Has the tagger; nothing else of it changes.
+        mixup_alpha: Pictures are mixed, with shares of a distribution Beta(alpha,
+            alpha); 0 is off.
+        kernel: Is told of the clips, if it is there.
+    """
+
+    def __init__(
+        self, network: AnchorEncoder, mixup_alpha: float, kernel: KernelTraining | None
+    ):
+        self.network, self.kernel = network, kernel
+        self.mixup_alpha = mixup_alpha
+        self.memory = ClipMemory(KEPT)
+
+    @torch.no_grad()
+    def remember(self, audio: Tensor, lengths: Tensor, labels: Tensor) -> None:
+        """New clips (B, N) of at most a segment, (B,) samples and labels (B, C)."""
+        pictures = self.network.tagger_picture(audio, lengths)
+        self.memory.remember(pictures.half(), labels)
+        if self.kernel is not None:
+            features = self.network.encode_anchor(audio, lengths).features
+            self.kernel.memory.remember(features, labels)
+
+    def learn(self) -> tuple[Tensor, Tensor]:
+        """Logits and labels (drawn, C) of remembered clips, from which to learn.
+
+        A clip's chance goes with the inverse root of how often its class comes: half-way
+        to as many of each, which would repeat the few clips of rare classes too often.
+        """
+        memory = self.memory
+        rarity = memory.labels.sum(0).clamp(min=1).rsqrt()
+        chance = (memory.labels * rarity).amax(1)
+        drawn = torch.multinomial(chance, DRAWN, replacement=True)
+        pictures, labels = vary(memory.features[drawn].float()), memory.labels[drawn]
+        if self.mixup_alpha > 0:
+            pictures, labels = mix(pictures, labels, self.mixup_alpha)
+        logits = self.network.conv_tagger(pictures)
+        if memory.known < LEAST:
+            logits = logits.detach() + 0 * logits
+        return logits, labels
