@@ -49,6 +49,15 @@ def mel_band_edges(num_bins: int, num_bands: int, sample_rate: int) -> list[int]
     return edges
 
 
+def band_members(num_bins: int, num_bands: int, sample_rate: int) -> Tensor:
+    """Which bins a band has: (F, K) float32 of zeros and ones."""
+    edges = mel_band_edges(num_bins, num_bands, sample_rate)
+    members = torch.zeros(num_bins, num_bands)
+    for k in range(num_bands):
+        members[edges[k] : edges[k + 2], k] = 1
+    return members
+
+
 class BandSplit(nn.Module):
     """Bins -> bands: one bias-free linear layer per band.
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .band_split import mel_band_edges
+from .band_split import band_members
 from .cnn14 import conv_block
 
 FLOOR = 1e-6  # of a band's power; the mean of all bands has 1
@@ -44,10 +44,8 @@ class ConvTagger(nn.Module):
         num_classes: int,
     ):
         super().__init__()
-        edges = mel_band_edges(num_bins, num_bands, sample_rate)
-        bands = torch.zeros(num_bins, num_bands)
-        for k in range(num_bands):
-            bands[edges[k] : edges[k + 2], k] = num_bands / (2 * num_bins)
+        members = band_members(num_bins, num_bands, sample_rate)
+        bands = members * (num_bands / (2 * num_bins))
         self.register_buffer("bands", bands, persistent=False)
         self.norm = nn.BatchNorm1d(num_bands, affine=False)
         self.augment: nn.Module | None = None  # of a training, as in AnchorEncoder

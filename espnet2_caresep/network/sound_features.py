@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from .band_split import mel_band_edges
+from .band_split import band_members
 from .base import mean_over_valid
 from .statistics import cosines, deviation, differences, statistics
 
@@ -39,11 +39,8 @@ class SoundFeatures(nn.Module):
         self, num_bins: int, num_bands: int, num_features: int, sample_rate: int
     ):
         super().__init__()
-        edges = mel_band_edges(num_bins, num_bands, sample_rate)
-        bands = torch.zeros(num_bins, num_bands)
-        for k in range(num_bands):
-            bands[edges[k] : edges[k + 2], k] = 1 / (edges[k + 2] - edges[k])
-        self.register_buffer("bands", bands, persistent=False)
+        members = band_members(num_bins, num_bands, sample_rate)
+        self.register_buffer("bands", members / members.sum(0), persistent=False)
         self.register_buffer("cosines", cosines(num_features), persistent=False)
         low, high = PITCHES
         longest = min(round(sample_rate / low), num_bins - 1)
