@@ -170,10 +170,24 @@ class HTSAT(AnchorEncoder):
         frames = anchor.frame_logits + (logits - anchor.clip_logits)[:, None]
         return anchor._replace(clip_logits=logits, frame_logits=frames)
 
-    def tagger_picture(self, audio: Tensor, lengths: Tensor) -> Tensor:
-        """What :class:`ConvTagger` sees of clips (B, N) of at most a segment (B, T, K)."""
+    def tagger_inputs(
+        self, audio: Tensor, lengths: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """What tags last is told of clips, from one analysis.
+
+        Args:
+            audio: (B, N) float, at most a segment.
+            lengths: (B,) samples that count.
+
+        Returns:
+            Pictures (B, T, K) for :class:`ConvTagger`, and features (B, D) for
+            :class:`KernelTagger` where there is one, else None.
+        """
         power, valid, _ = self._level(*self._analyse(audio, lengths))
-        return self.conv_tagger.picture(power, valid)
+        features = None
+        if self.kernel is not None:
+            features = self.encode_power(power, valid).features
+        return self.conv_tagger.picture(power, valid), features
 
     def _tokens(self, flat: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Final tokens as (B, t, k, 8D), and which token frames hold audio (B, t)."""

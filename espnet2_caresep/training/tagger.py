@@ -39,10 +39,9 @@ class TaggerTraining:
     @torch.no_grad()
     def remember(self, audio: Tensor, lengths: Tensor, labels: Tensor) -> None:
         """New clips (B, N) of at most a segment, (B,) samples and labels (B, C)."""
-        pictures = self.network.tagger_picture(audio, lengths)
+        pictures, features = self.network.tagger_inputs(audio, lengths)
         self.memory.remember(pictures.half(), labels)
         if self.kernel is not None:
-            features = self.network.encode_anchor(audio, lengths).features
             self.kernel.memory.remember(features, labels)
 
     def learn(self) -> tuple[Tensor, Tensor]:

@@ -45,7 +45,8 @@ def test_queries_and_separation_stay_as_they_are(networks):
 def test_clips_have_its_tags_and_frames_differ_from_them_as_before(networks):
     audio, (_, tagger) = torch.randn(2, 12000), networks
     one, two = (net.encode_anchor(audio) for net in networks)
-    picture = tagger.tagger_picture(audio, torch.tensor([12000, 12000]))
+    picture, features = tagger.tagger_inputs(audio, torch.tensor([12000, 12000]))
+    assert features is None
     torch.testing.assert_close(two.clip_logits, tagger.conv_tagger(picture))
     before, after = (x.frame_logits - x.clip_logits[:, None] for x in (one, two))
     torch.testing.assert_close(before, after)
@@ -114,6 +115,15 @@ def test_when_a_sound_comes_does_not_matter():
 def test_silent_and_very_short_clips_have_finite_tags(networks, samples):
     for audio in (torch.zeros(1, samples), torch.randn(1, samples)):
         assert torch.isfinite(networks[1].encode_anchor(audio).clip_logits).all()
+
+
+def test_one_analysis_tells_tagger_and_kernel_all():
+    net = CaRESep(**TINY, conv_tagger=2, known_clips=3, query_spectrum=True).eval()
+    audio, lengths = torch.randn(2, 12000), torch.tensor([12000, 9000])
+    picture, features = net.tagger_inputs(audio, lengths)
+    assert torch.equal(features, net.encode_anchor(audio, lengths).features)
+    held = picture.ne(SILENCE).any(2).sum(1)
+    assert torch.equal(held, net.stft.frames(lengths))
 
 
 def test_a_second_encoder_has_the_tagger():
