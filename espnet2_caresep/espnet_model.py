@@ -147,7 +147,8 @@ class ESPnetCaRESepModel(AbsESPnetModel):
             batch: ``enroll_ref{n}`` (B, M) anchors, ``label{n}`` (B, C) multi-hot,
                 ``speech_mix`` (B, N), ``speech_ref{n}`` (B, N), each waveform with
                 ``_lengths`` (B,); ``speech_mix2`` is the input of the second triplet
-                where it differs; ``other_ref{n}`` (B, M) is used in evaluation.
+                where it differs; ``other_ref{n}`` (B, M) is used in evaluation. In
+                the training of a tagger, ``speech_ref{n}`` are whole clips instead.
 
         Returns:
             Loss, its parts for the log, and the batch size, as ESPnet wants them.
@@ -182,18 +183,19 @@ class ESPnetCaRESepModel(AbsESPnetModel):
         return loss, stats, len(anchor)
 
     def _tagger_step(self, batch: dict) -> tuple[Tensor, dict, int]:
-        anchor, lengths = batches.trim(batches.stack(batch, "enroll_ref")[0])
+        anchor = batches.trim(batches.stack(batch, "enroll_ref")[0])
         labels = batches.labels(batch, "enroll_ref")
         if self.training:
-            with self._autocast(anchor):
-                self.tagger_training.remember(anchor, lengths, labels)
+            clip = batches.trim(batches.stack(batch, "speech_ref")[0])
+            with self._autocast(clip[0]):
+                self.tagger_training.remember(clip, anchor, labels)
                 logits, labels = self.tagger_training.learn()
         else:
-            logits = self.tag(anchor, lengths)
+            logits = self.tag(*anchor)
         if self.item_figures is not None:
             self.item_figures += tagging_figures(labels, logits)
         loss, stats = self.loss.tagging(logits, labels)
-        return loss, stats, len(anchor)
+        return loss, stats, len(anchor[0])
 
     def _separation_step(self, batch: dict) -> tuple[Tensor, dict, int]:
         triplets = batches.triplets(batch)
@@ -204,7 +206,7 @@ class ESPnetCaRESepModel(AbsESPnetModel):
             tag=self.tags and labels is not None,
         )
         if self.training and features is not None and features.requires_grad:
-            self.kernel_training.memory.remember(features, labels)
+            self.kernel_training.memory.remember(features=features, labels=labels)
         estimate = self.separate(triplets.mixture, query, triplets.lengths)
         loss, stats = self.loss.separation(estimate, triplets.target, triplets.mixture)
         if logits is not None:

@@ -156,6 +156,11 @@ def _check_names(part: str, kinds: dict, mode: str, source_dir: str | None) -> N
                 "their data directory (such as dump/raw/train)"
             )
         return
+    if part == "train" and mode == "tagger":
+        raise ConfigError(
+            f"{option}: mode tagger learns from whole clips, which must be given as "
+            "paths: wav.scp,speech_ref1,text"
+        )
     needed = ["enroll_ref1"]
     if mode not in TAGGING_MODES:
         needed += ["speech_mix", "speech_ref1"]

@@ -17,6 +17,7 @@ from espnet2_caresep.data.segments import SegmentReader
 from espnet2_caresep.data.source_pool import SourcePool
 
 BALANCES = ("class", "utterance")
+CLIP_SEGMENTS = 4  # of a clip as a whole, at most
 
 
 class PairMixingPreprocessor(AbsPreprocessor):
@@ -31,7 +32,8 @@ class PairMixingPreprocessor(AbsPreprocessor):
     Args:
         train: Whether draws change from epoch to epoch.
         labels: Class names.
-        mode: The training's; "cls" and "tagger" yield anchors and labels only.
+        mode: The training's; "cls" yields anchors and labels only, "tagger" their clips
+            beside them.
         sample_rate: Sampling rate in Hz.
         max_samples: Longest segment that the network takes.
         seed: Seed of the training.
@@ -104,6 +106,9 @@ class PairMixingPreprocessor(AbsPreprocessor):
         self.fixed = FixedMixtures(labels, max_samples, mode in TAGGING_MODES)
         self.reader = SegmentReader(
             sample_rate, self.segment_samples, max_retries, augment if train else None
+        )
+        self.clip_reader = SegmentReader(
+            sample_rate, CLIP_SEGMENTS * self.segment_samples, max_retries
         )
         self.epoch = 0
         self.draws = 0
@@ -190,12 +195,14 @@ class PairMixingPreprocessor(AbsPreprocessor):
         example in every mode."""
         clip1, _, segment1 = self._first(uid, rng)
         clip2, _, segment2 = self._read(rng, lambda: self.pool.draw(rng, self.balance))
-        return {
-            "enroll_ref1": segment1,
-            "enroll_ref2": segment2,
-            "label1": self.pool.multi_hot(clip1),
-            "label2": self.pool.multi_hot(clip2),
-        }
+        example = {}
+        for n, clip, segment in ((1, clip1, segment1), (2, clip2, segment2)):
+            example[f"enroll_ref{n}"] = segment
+            example[f"label{n}"] = self.pool.multi_hot(clip)
+            if self.mode == "tagger":
+                whole = self.clip_reader.read(rng, self.pool.path(clip))
+                example[f"speech_ref{n}"] = whole
+        return example
 
     def _pair(self, uid: str, rng) -> dict[str, np.ndarray]:
         clip1, cls1, segment1 = self._first(uid, rng)

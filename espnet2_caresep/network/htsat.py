@@ -17,6 +17,7 @@ from .band_split import BandSplit
 from .base import Anchor, AnchorEncoder, mean_over_valid, normalise_rows
 from .conv_tagger import ConvTagger
 from .kernel_tagger import KernelTagger
+from .level import at_unit_level
 from .query import FLOOR
 from .query_layout import QueryLayout
 from .sound_features import SoundFeatures
@@ -170,24 +171,19 @@ class HTSAT(AnchorEncoder):
         frames = anchor.frame_logits + (logits - anchor.clip_logits)[:, None]
         return anchor._replace(clip_logits=logits, frame_logits=frames)
 
-    def tagger_inputs(
-        self, audio: Tensor, lengths: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
-        """What tags last is told of clips, from one analysis.
+    def clip_pictures(self, audio: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """What :class:`ConvTagger` sees of whole clips.
 
         Args:
-            audio: (B, N) float, at most a segment.
+            audio: (B, N) float, of any length.
             lengths: (B,) samples that count.
 
         Returns:
-            Pictures (B, T, K) for :class:`ConvTagger`, and features (B, D) for
-            :class:`KernelTagger` where there is one, else None.
+            Pictures (B, T, K) at the level of each clip, and (B,) frames that count.
         """
-        power, valid, _ = self._level(*self._analyse(audio, lengths))
-        features = None
-        if self.kernel is not None:
-            features = self.encode_power(power, valid).features
-        return self.conv_tagger.picture(power, valid), features
+        spectrum, frames = self.stft(audio), self.stft.frames(lengths)
+        power, valid, _ = at_unit_level(spectrum, frames, spectrum.shape[1])
+        return self.conv_tagger.picture(power, valid), frames
 
     def _tokens(self, flat: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Final tokens as (B, t, k, 8D), and which token frames hold audio (B, t)."""

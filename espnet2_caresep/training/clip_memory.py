@@ -9,7 +9,7 @@ KEPT = 30000  # clips
 
 
 class ClipMemory:
-    """The newest clips: their features and labels.
+    """What is known of the newest clips, by name.
 
     A training that goes on after a stop has forgotten those before it.
 
@@ -20,29 +20,23 @@ class ClipMemory:
     def __init__(self, size: int = KEPT):
         self.size = size
         self.seen = 0
-        self._features = self._labels = None
+        self._held: dict[str, Tensor] = {}
 
-    def remember(self, features: Tensor, labels: Tensor) -> None:
-        """Further clips, at most ``size``: features (B, ...) and labels (B, C)."""
-        if self._features is None:
-            self._features = features.new_zeros(self.size, *features.shape[1:])
-            self._labels = labels.new_zeros(self.size, labels.shape[1])
-        order = torch.arange(len(features), device=features.device)
-        place = (self.seen + order) % self.size
-        self._features[place], self._labels[place] = features.detach(), labels
-        self.seen += len(features)
+    def remember(self, **clips: Tensor) -> None:
+        """Further clips, at most ``size``: the same names each time, (B, ...) each."""
+        count = len(next(iter(clips.values())))
+        place = (self.seen + torch.arange(count)) % self.size
+        for name, rows in clips.items():
+            if name not in self._held:
+                self._held[name] = rows.new_zeros(self.size, *rows.shape[1:])
+            self._held[name][place.to(rows.device)] = rows.detach()
+        self.seen += count
+
+    def __getitem__(self, name: str) -> Tensor:
+        """(known, ...)."""
+        return self._held[name][: self.known]
 
     @property
     def known(self) -> int:
         """Clips that are remembered."""
         return min(self.seen, self.size)
-
-    @property
-    def features(self) -> Tensor:
-        """(known, ...)."""
-        return self._features[: self.known]
-
-    @property
-    def labels(self) -> Tensor:
-        """(known, C)."""
-        return self._labels[: self.known]

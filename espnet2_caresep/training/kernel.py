@@ -34,7 +34,7 @@ class KernelTraining:
         """Fits, if there are clips that were not there the last time."""
         if self.fitted < self.memory.seen:
             memory = self.memory
-            fit(self.tagger, memory.features, memory.labels, self.embedding)
+            fit(self.tagger, memory["features"], memory["labels"], self.embedding)
             self.fitted = memory.seen
 
 

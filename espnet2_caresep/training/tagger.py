@@ -1,7 +1,8 @@
 """Training of the convolutional tagger alone, on pictures of clips that it has seen.
 
-A picture is small and varied anew each time, so clips are loaded once and remembered. A
-training that goes on after a stop learns nothing until it knows enough of them again.
+A picture is small and varied anew each time, so clips are loaded once and remembered, as
+a whole: pieces of a segment are cut from them when they are learned from. A training that
+goes on after a stop learns nothing until it knows enough of them again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from torch import Tensor
 from espnet2_caresep.network.base import AnchorEncoder
 from espnet2_caresep.training.clip_memory import ClipMemory
 from espnet2_caresep.training.kernel import KernelTraining
-from espnet2_caresep.training.pictures import mix, vary
+from espnet2_caresep.training.pictures import add_noise, mix, vary
 
 KEPT = 8192  # pictures
 DRAWN = 64  # pictures of which an update learns
@@ -37,12 +38,25 @@ class TaggerTraining:
         self.memory = ClipMemory(KEPT)
 
     @torch.no_grad()
-    def remember(self, audio: Tensor, lengths: Tensor, labels: Tensor) -> None:
-        """New clips (B, N) of at most a segment, (B,) samples and labels (B, C)."""
-        pictures, features = self.network.tagger_inputs(audio, lengths)
-        self.memory.remember(pictures.half(), labels)
+    def remember(
+        self,
+        clips: tuple[Tensor, Tensor],
+        segments: tuple[Tensor, Tensor],
+        labels: Tensor,
+    ) -> None:
+        """New clips.
+
+        Args:
+            clips: (B, N) waveforms of any length, the same in each call, and the (B,)
+                samples that count.
+            segments: Likewise, a segment of each at most, for the kernel.
+            labels: (B, C).
+        """
+        pictures, frames = self.network.clip_pictures(*clips)
+        self.memory.remember(pictures=pictures.half(), frames=frames, labels=labels)
         if self.kernel is not None:
-            self.kernel.memory.remember(features, labels)
+            features = self.network.encode_anchor(*segments).features
+            self.kernel.memory.remember(features=features, labels=labels)
 
     def learn(self) -> tuple[Tensor, Tensor]:
         """Logits and labels (drawn, C) of remembered clips, from which to learn.
@@ -51,13 +65,16 @@ class TaggerTraining:
         to as many of each, which would repeat the few clips of rare classes too often.
         """
         memory = self.memory
-        rarity = memory.labels.sum(0).clamp(min=1).rsqrt()
-        chance = (memory.labels * rarity).amax(1)
+        rarity = memory["labels"].sum(0).clamp(min=1).rsqrt()
+        chance = (memory["labels"] * rarity).amax(1)
         drawn = torch.multinomial(chance, DRAWN, replacement=True)
-        pictures, labels = vary(memory.features[drawn].float()), memory.labels[drawn]
+        pictures, frames, labels = (
+            memory[name][drawn] for name in ("pictures", "frames", "labels")
+        )
+        pictures = vary(pictures.float(), frames, self.network.segment_frames)
         if self.mixup_alpha > 0:
             pictures, labels = mix(pictures, labels, self.mixup_alpha)
-        logits = self.network.conv_tagger(pictures)
+        logits = self.network.conv_tagger(add_noise(pictures))
         if memory.known < LEAST:
             logits = logits.detach() + 0 * logits
         return logits, labels

@@ -165,6 +165,16 @@ def test_tagging_needs_anchors_and_labels_only(make):
         assert example["enroll_ref2"].shape == (SAMPLES,)
 
 
+def test_a_tagger_is_given_whole_clips_besides(make):
+    for example in examples(make(mode="tagger"), 5):
+        for n in (1, 2):
+            segment, whole = example[f"enroll_ref{n}"], example[f"speech_ref{n}"]
+            assert segment.shape == (SAMPLES,) and whole.shape == (4 * SAMPLES,)
+            held = np.trim_zeros(whole)
+            assert np.trim_zeros(segment)[:100].tobytes() in held.tobytes()
+        assert example["label1"].sum() == 1
+
+
 def test_segments_are_energetic_and_short_clips_padded(tmp_path):
     audio = np.zeros(10 * RATE, np.float32)
     audio[6 * RATE : 7 * RATE] = 0.5

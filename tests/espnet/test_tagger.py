@@ -23,8 +23,10 @@ def build(mode="tagger", **network):
 def batch():
     out = {}
     for n in (1, 2):
-        out[f"enroll_ref{n}"] = torch.randn(3, SAMPLES)
-        out[f"enroll_ref{n}_lengths"] = torch.full((3,), SAMPLES)
+        out[f"speech_ref{n}"] = torch.randn(3, 2 * SAMPLES)
+        out[f"enroll_ref{n}"] = out[f"speech_ref{n}"][:, :SAMPLES]
+        for name in (f"speech_ref{n}", f"enroll_ref{n}"):
+            out[f"{name}_lengths"] = torch.full((3,), out[name].shape[1])
         out[f"label{n}"] = torch.eye(3)
     return out
 
@@ -54,7 +56,7 @@ def test_it_learns_what_it_is_shown(monkeypatch):
     tones = tones + 0.01 * torch.randn(3, SAMPLES)
     shown = batch()
     for n in (1, 2):
-        shown[f"enroll_ref{n}"] = tones
+        shown[f"speech_ref{n}"] = shown[f"enroll_ref{n}"] = tones
     optimizer = torch.optim.AdamW(model.parameters(), 1e-2)
     losses = []
     for _ in range(40):
@@ -123,7 +125,7 @@ def test_a_joint_training_fits_the_kernel_to_the_newest_anchors():
         loss, _, _ = model(**make_batch(3, seed=seed))
     loss.backward()
     assert memory.seen == 12 and memory.known == 8
-    assert not memory.features.requires_grad
+    assert not memory["features"].requires_grad
     model.eval()
     with torch.no_grad():
         model(**make_batch(3))
@@ -148,7 +150,9 @@ def test_in_training_the_kernel_has_no_say():
     anchors, lengths = torch.randn(3, SAMPLES), torch.full((3,), SAMPLES)
     with torch.no_grad():
         joint = net.encode_anchor(anchors, lengths)
-        model.kernel_training.memory.remember(joint.features, torch.eye(3))
+        model.kernel_training.memory.remember(
+            features=joint.features, labels=torch.eye(3)
+        )
         model.kernel_training.finish()
         again = net.encode_anchor(anchors, lengths)
         final = net.eval().encode_anchor(anchors, lengths)
@@ -166,10 +170,11 @@ def test_the_newest_clips_are_remembered():
     memory = ClipMemory(8)
     for number in range(3):
         pictures = torch.full((5, 4, 2), float(number)).half()
-        memory.remember(pictures, torch.eye(3)[[number] * 5])
+        memory.remember(pictures=pictures, labels=torch.eye(3)[[number] * 5])
     assert memory.seen == 15 and memory.known == 8
-    assert sorted(memory.features[:, 0, 0].tolist()) == [1] * 3 + [2] * 5
-    assert memory.features.dtype == torch.float16 and memory.labels.shape == (8, 3)
+    assert sorted(memory["pictures"][:, 0, 0].tolist()) == [1] * 3 + [2] * 5
+    assert memory["pictures"].dtype == torch.float16
+    assert memory["labels"].shape == (8, 3)
 
 
 def test_zeros_around_a_clip_are_left_out():

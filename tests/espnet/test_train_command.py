@@ -118,6 +118,13 @@ def test_mistakes_in_the_data(training, corpus, tmp_path, capsys):
     message = complaint(capsys, change(("speech_mix,sound", "other_mix,sound")))
     assert "mode cls+sep needs" in message and "missing: speech_mix" in message
 
+    command = training(tmp_path / "exp", "--mode", "tagger")
+    command = [
+        word.replace("speech_ref1,text", "enroll_ref1,sound") for word in command
+    ]
+    message = complaint(capsys, command)
+    assert "mode tagger learns from whole clips" in message
+
 
 def test_mistakes_in_yaml_and_options(training, tmp_path, capsys):
     command = training(tmp_path / "exp")

@@ -45,8 +45,8 @@ def test_queries_and_separation_stay_as_they_are(networks):
 def test_clips_have_its_tags_and_frames_differ_from_them_as_before(networks):
     audio, (_, tagger) = torch.randn(2, 12000), networks
     one, two = (net.encode_anchor(audio) for net in networks)
-    picture, features = tagger.tagger_inputs(audio, torch.tensor([12000, 12000]))
-    assert features is None
+    padded = torch.nn.functional.pad(audio, (0, tagger.segment_samples - 12000))
+    picture, _ = tagger.clip_pictures(padded, torch.tensor([12000, 12000]))
     torch.testing.assert_close(two.clip_logits, tagger.conv_tagger(picture))
     before, after = (x.frame_logits - x.clip_logits[:, None] for x in (one, two))
     torch.testing.assert_close(before, after)
@@ -117,13 +117,17 @@ def test_silent_and_very_short_clips_have_finite_tags(networks, samples):
         assert torch.isfinite(networks[1].encode_anchor(audio).clip_logits).all()
 
 
-def test_one_analysis_tells_tagger_and_kernel_all():
-    net = CaRESep(**TINY, conv_tagger=2, known_clips=3, query_spectrum=True).eval()
-    audio, lengths = torch.randn(2, 12000), torch.tensor([12000, 9000])
-    picture, features = net.tagger_inputs(audio, lengths)
-    assert torch.equal(features, net.encode_anchor(audio, lengths).features)
-    held = picture.ne(SILENCE).any(2).sum(1)
-    assert torch.equal(held, net.stft.frames(lengths))
+def test_a_whole_clip_is_pictured_at_its_own_level(networks):
+    _, net = networks
+    size = net.segment_samples
+    audio = torch.randn(2, 3 * size) * torch.tensor([[1.0], [100.0]])
+    lengths = torch.tensor([3 * size, 9000])
+    pictures, frames = net.clip_pictures(audio, lengths)
+    assert torch.equal(frames, net.stft.frames(lengths))
+    held = pictures.ne(SILENCE).any(2)
+    assert torch.equal(held.sum(1), frames) and held[:, 0].all()
+    power = pictures.exp().sum((1, 2)) / frames / pictures.shape[2]
+    torch.testing.assert_close(power, torch.full((2,), 1.0), atol=0.1, rtol=0)
 
 
 def test_a_second_encoder_has_the_tagger():
