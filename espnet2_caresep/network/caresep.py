@@ -53,7 +53,7 @@ class CaRESep(HTSAT, QuerySeparator):
         head_dropout: Dropout of the tagging head's input channels.
         conv_tagger: Channels of convolutions that learn last and give the clip's tags
             (:class:`~.conv_tagger.ConvTagger`); 0 is off.
-        known_clips: Clips, likeness to which has half a say in the tags
+        known_clips: Clips, likeness to which has a say in the tags
             (:class:`~.kernel_tagger.KernelTagger`); 0 is off.
         num_classes: Classes of the tagging head, C.
         shared: Whether one encoder embeds the query and separates. If not, a second

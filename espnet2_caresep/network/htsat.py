@@ -4,7 +4,7 @@
           -> mean over valid tokens: the query;  token-semantic head: the tags
              (with clip_statistics, statistics of the bands add to both;
               with conv_tagger, convolutions that learn last give the clip's tags;
-              with known_clips its likeness to those has half a say)
+              with known_clips its likeness to those has a say)
 
 :class:`~.caresep.CaRESep` is this network with a decoder. Systems whose encoder is not
 shared hold one of their own as query network.
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from .band_split import BandSplit
 from .base import Anchor, AnchorEncoder, mean_over_valid, normalise_rows
 from .conv_tagger import ConvTagger
-from .kernel_tagger import KernelTagger
+from .kernel_tagger import SAY, KernelTagger
 from .level import at_unit_level
 from .query import FLOOR
 from .query_layout import QueryLayout
@@ -52,7 +52,7 @@ class HTSAT(AnchorEncoder):
         head_dropout: Dropout of the token-semantic head's input channels.
         conv_tagger: Channels of convolutions (:class:`ConvTagger`) that learn last and
             give the clip's tags; 0 is off.
-        known_clips: Clips, likeness to which has half a say in the tags
+        known_clips: Clips, likeness to which has a say in the tags
             (:class:`KernelTagger`); 0 is off.
 
     Raises:
@@ -166,7 +166,7 @@ class HTSAT(AnchorEncoder):
             heard = self.conv_tagger(self.conv_tagger.picture(power, valid))
             logits = logits + self.conv_tagger.trained * (heard - logits)
         if self.kernel is not None:
-            say = 0.5 * self.kernel.fitted
+            say = SAY * self.kernel.fitted
             logits = logits + say * (self.kernel(anchor.features) - logits)
         frames = anchor.frame_logits + (logits - anchor.clip_logits)[:, None]
         return anchor._replace(clip_logits=logits, frame_logits=frames)

@@ -3,7 +3,7 @@
 Saunders, Gammerman and Vovk, "Ridge regression learning algorithm in dual variables",
 1998, with a Gaussian kernel on principal components of what a finished network says of a
 clip. It is surer of sounds like the known ones than trained heads are, and less good at
-others; their mean is good at both (docs/training.md).
+others; together they are good at both (docs/training.md).
 """
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from .standardised import Standardised
 
 COMPONENTS = 48
+SAY = 0.3  # in the tags; what else tags has the rest
 SHARPNESS = 8.0  # logits from -4 to 4 where labels from 0 to 1 are expected
 
 
