@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from .band_split import BandSplit
 from .base import Anchor, AnchorEncoder, mean_over_valid, normalise_rows
 from .conv_tagger import ConvTagger
-from .kernel_tagger import SAY, KernelTagger
+from .kernel_tagger import KernelTagger
 from .level import at_unit_level
 from .query import FLOOR
 from .query_layout import QueryLayout
@@ -166,7 +166,7 @@ class HTSAT(AnchorEncoder):
             heard = self.conv_tagger(self.conv_tagger.picture(power, valid))
             logits = logits + self.conv_tagger.trained * (heard - logits)
         if self.kernel is not None:
-            say = SAY * self.kernel.fitted
+            say = self.kernel.say * self.kernel.fitted
             logits = logits + say * (self.kernel(anchor.features) - logits)
         frames = anchor.frame_logits + (logits - anchor.clip_logits)[:, None]
         return anchor._replace(clip_logits=logits, frame_logits=frames)

@@ -12,7 +12,7 @@ from torch import Tensor
 from .standardised import Standardised
 
 COMPONENTS = 48
-SAY = 0.3  # in the tags; what else tags has the rest
+SAY = 0.3
 SHARPNESS = 8.0  # logits from -4 to 4 where labels from 0 to 1 are expected
 
 
@@ -26,10 +26,14 @@ class KernelTagger(Standardised):
         dim: Features of a clip, D.
         num_classes: Classes, C.
         known_clips: Clips that others are compared with at most, M.
+
+    Attributes:
+        say: Its share of the tags, once it is fitted; what else tags has the rest.
     """
 
     def __init__(self, dim: int, num_classes: int, known_clips: int):
         super().__init__(dim)
+        self.say = SAY
         components = min(COMPONENTS, dim)
         self.register_buffer("axes", torch.zeros(dim, components))
         self.register_buffer("clips", torch.zeros(known_clips, components))
