@@ -17,7 +17,7 @@ from espnet2_caresep.training.pictures import add_noise, mix, vary
 
 KEPT = 8192  # pictures
 DRAWN = 64  # pictures of which an update learns
-LEAST = 512  # pictures before anything is learned
+LEAST = 256  # pictures before anything is learned
 
 
 class TaggerTraining:
@@ -74,7 +74,10 @@ class TaggerTraining:
         pictures = vary(pictures.float(), frames, self.network.segment_frames)
         if self.mixup_alpha > 0:
             pictures, labels = mix(pictures, labels, self.mixup_alpha)
-        logits = self.network.conv_tagger(add_noise(pictures))
+        tagger = self.network.conv_tagger
+        logits = tagger(add_noise(pictures))
         if memory.known < LEAST:
-            logits = logits.detach() + 0 * logits
+            # Weights without gradient are passed over. Zeros would count, and Adam, whose
+            # mean of squares they lower, would begin with steps several times too long.
+            logits = logits.detach() + 0 * tagger.classes.bias
         return logits, labels
