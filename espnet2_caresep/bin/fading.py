@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -58,10 +57,7 @@ class Recording:
 
 def get_parser() -> argparse.ArgumentParser:
     """The options."""
-    parser = parser_with_model(__doc__.splitlines()[0])
-    parser.add_argument(
-        "--data_dir", type=Path, required=True, help="mixtures of pairs (stage 3)"
-    )
+    parser = parser_with_model(__doc__.splitlines()[0], "mixtures of pairs (stage 3)")
     parser.add_argument(
         "--every", type=int, default=3, help="begin at each n-th mixture"
     )

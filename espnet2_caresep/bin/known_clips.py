@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -23,10 +22,7 @@ SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 1.0)
 
 def get_parser() -> argparse.ArgumentParser:
     """The options."""
-    parser = parser_with_model(__doc__.splitlines()[0])
-    parser.add_argument(
-        "--data_dir", type=Path, required=True, help="clips with labels (stage 3)"
-    )
+    parser = parser_with_model(__doc__.splitlines()[0], "clips with labels (stage 3)")
     parser.add_argument(
         "--shares", type=float, nargs="+", default=SHARES, help="of the say"
     )

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from espnet2_caresep.inference import CaRESeparator
 
 
-def parser_with_model(description: str) -> argparse.ArgumentParser:
-    """A parser that shows defaults and knows ``--model`` and ``--num_threads``."""
+def parser_with_model(
+    description: str, data: str | None = None
+) -> argparse.ArgumentParser:
+    """A parser that shows defaults and knows ``--model`` and ``--num_threads``.
+
+    Args:
+        description: Of the command.
+        data: What ``--data_dir`` holds, if there is to be one.
+    """
     parser = argparse.ArgumentParser(
         description=description,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--model", required=True, help="zip or experiment folder")
     parser.add_argument("--num_threads", type=int, default=1, help="CPU threads")
+    if data is not None:
+        parser.add_argument("--data_dir", type=Path, required=True, help=data)
     return parser
 
 

@@ -48,9 +48,8 @@ class Item:
 
 def get_parser() -> argparse.ArgumentParser:
     """The options."""
-    parser = parser_with_model("Measure what the overlap of segments is worth")
-    parser.add_argument(
-        "--data_dir", type=Path, required=True, help="formatted clips (stage 3)"
+    parser = parser_with_model(
+        "Measure what the overlap of segments is worth", "formatted clips (stage 3)"
     )
     parser.add_argument("--count", type=int, default=12, help="mixtures")
     parser.add_argument("--seconds", type=float, default=12.0, help="of a mixture")

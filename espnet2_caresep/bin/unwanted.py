@@ -32,10 +32,7 @@ AWAY = 7  # pairs from one to that of its third source
 
 def get_parser() -> argparse.ArgumentParser:
     """The options."""
-    parser = parser_with_model(__doc__.splitlines()[0])
-    parser.add_argument(
-        "--data_dir", type=Path, required=True, help="mixtures of pairs (stage 3)"
-    )
+    parser = parser_with_model(__doc__.splitlines()[0], "mixtures of pairs (stage 3)")
     parser.add_argument("--every", type=int, default=1, help="use every n-th pair")
     return parser
 
