@@ -49,6 +49,8 @@ def run(args: argparse.Namespace) -> None:
     if kernel is None:
         raise ValueError(f"{args.model}: knows no clips (extractor_conf.known_clips)")
     audio, names = (read_table(args.data_dir / name) for name in ("wav.scp", "labels"))
+    if missing := audio.keys() - names.keys():
+        raise ValueError(f"{args.data_dir}/labels: lacks {min(missing)}")
     targets = np.array(
         [[label in names[uid].split() for label in separator.labels] for uid in audio]
     )

@@ -131,8 +131,12 @@ class AnchorEncoder(nn.Module):
                 f"{self.segment_samples}; cut the audio or use overlap-add"
             )
         lengths = _lengths(audio, lengths)
-        audio = audio * _valid(audio.shape[1], lengths)
         audio = F.pad(audio, (0, self.segment_samples - audio.shape[1]))
+        return self._spectrum(audio, lengths)
+
+    def _spectrum(self, audio: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Spectrum and its frames, of waveforms without what lies beyond lengths."""
+        audio = audio * _valid(audio.shape[1], lengths)
         return self.stft(audio), self.stft.frames(lengths)
 
     # Spectra in, results out ------------------------------------------------------

@@ -181,7 +181,7 @@ class HTSAT(AnchorEncoder):
         Returns:
             Pictures (B, T, K) at the level of each clip, and (B,) frames that count.
         """
-        spectrum, frames = self.stft(audio), self.stft.frames(lengths)
+        spectrum, frames = self._spectrum(audio, lengths)
         power, valid, _ = at_unit_level(spectrum, frames, spectrum.shape[1])
         return self.conv_tagger.picture(power, valid), frames
 

@@ -41,8 +41,9 @@ def vary(pictures: Tensor, frames: Tensor, size: int) -> Tensor:
     shift = torch.randint(-SHIFT, SHIFT + 1, (len(pictures),), device=pictures.device)
     pictures = shift_bands(pictures, shift)
     points = RESPONSE * torch.randn_like(pictures[:, :CURVE, 0])
-    size = pictures.shape[2]
-    response = F.interpolate(points[:, None], size, mode="linear", align_corners=True)
+    response = F.interpolate(
+        points[:, None], pictures.shape[2], mode="linear", align_corners=True
+    )
     level = LEVEL * torch.randn_like(pictures[:, :1, :1])
     return narrow((pictures + response + level).clamp(min=SILENCE))
 

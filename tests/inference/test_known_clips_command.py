@@ -54,10 +54,13 @@ def test_the_ends_are_what_tags_alone(clips, capsys):
 
 def test_mistakes(clips, tiny_model, tmp_path, capsys):
     folder, _ = clips
+    write_table(tmp_path / "wav.scp", {"clip0": folder / "clip0.wav"})
+    write_table(tmp_path / "labels", {"clip1": "bird"})
     for model, data, shares, message in (
         (tiny_model, folder, "0.5", "knows no clips"),
         (tiny_model, folder, "1.5", "--shares must be within 0 and 1"),
         (shipped_models()[0], tmp_path / "none", "0.5", "none"),
+        (shipped_models()[0], tmp_path, "0.5", "labels: lacks clip0"),
     ):
         with pytest.raises(SystemExit) as end:
             known_clips.main(

@@ -126,6 +126,8 @@ def test_a_whole_clip_is_pictured_at_its_own_level(networks):
     assert torch.equal(frames, net.stft.frames(lengths))
     held = pictures.ne(SILENCE).any(2)
     assert torch.equal(held.sum(1), frames) and held[:, 0].all()
+    audio[1, 9000:] = 0  # did not count
+    assert torch.equal(net.clip_pictures(audio, lengths)[0], pictures)
     power = pictures.exp().sum((1, 2)) / frames / pictures.shape[2]
     torch.testing.assert_close(power, torch.full((2,), 1.0), atol=0.1, rtol=0)
 
